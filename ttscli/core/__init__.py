@@ -1,0 +1,1 @@
+"""The models in torch: the readable truth, for training and for GPUs."""

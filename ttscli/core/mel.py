@@ -1,0 +1,157 @@
+"""Mel spectrograms from audio, and audio back from them by Griffin-Lim.
+
+Tensor letters: B batch, F mel frames, M mel bins, S samples, K frequency bins (n_fft / 2 + 1).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class MelConfig:
+    """How audio becomes a mel spectrogram; the defaults are those of the published voices."""
+
+    sample_rate: int = 22050
+    """Samples per second, Hz."""
+    n_fft: int = 1024
+    """Length of the Fourier transform, samples."""
+    hop_length: int = 256
+    """Distance between frames, samples."""
+    win_length: int = 1024
+    """Length of the Hann window, samples."""
+    n_mels: int = 80
+    """Number of mel bins."""
+    f_min: float = 0.0
+    """Lower edge of the lowest bin, Hz."""
+    f_max: float = 8000.0
+    """Upper edge of the highest bin, Hz."""
+    floor: float = 1e-5
+    """Magnitudes below this are raised to it before the logarithm."""
+
+
+def hz_to_mel(hz: Tensor) -> Tensor:
+    """Slaney's mel scale (Auditory Toolbox, 1998): linear below 1 kHz, logarithmic above."""
+    linear = hz * 3 / 200
+    logarithmic = 15 + torch.log(hz.clamp(min=1.0) / 1000) * (27 / math.log(6.4))
+    return torch.where(hz < 1000, linear, logarithmic)
+
+
+def mel_to_hz(mel: Tensor) -> Tensor:
+    """Inverse of `hz_to_mel`."""
+    return torch.where(mel < 15, mel * 200 / 3, 1000 * torch.exp((mel - 15) * math.log(6.4) / 27))
+
+
+def mel_centers(config: MelConfig) -> Tensor:
+    """Edges and centres of the triangular filters, Hz: (M + 2,), float64."""
+    edges = hz_to_mel(torch.tensor([config.f_min, config.f_max], dtype=torch.float64))
+    steps = torch.linspace(0, 1, config.n_mels + 2, dtype=torch.float64)
+    return mel_to_hz(edges[0] + (edges[1] - edges[0]) * steps)
+
+
+def mel_filterbank(config: MelConfig) -> Tensor:
+    """Triangular filters of equal area on Slaney's scale: (M, K), float32."""
+    frequencies = torch.linspace(
+        0, config.sample_rate / 2, config.n_fft // 2 + 1, dtype=torch.float64
+    )
+    points = mel_centers(config)[:, None]
+    low, center, high = points[:-2], points[1:-1], points[2:]
+    rising = (frequencies - low) / (center - low)
+    falling = (high - frequencies) / (high - center)
+    triangles = torch.minimum(rising, falling).clamp(min=0)
+    return (triangles * 2 / (high - low)).float()
+
+
+class Stft(nn.Module):
+    """Short-time Fourier transform with a periodic Hann window and reflected edges, and back."""
+
+    window: Tensor
+
+    def __init__(self, config: MelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer("window", torch.hann_window(config.win_length), persistent=False)
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """Audio (B, S) to the complex spectrum (B, K, F), F = S // hop_length + 1."""
+        c = self.config
+        return torch.stft(
+            audio, c.n_fft, c.hop_length, c.win_length, self.window,
+            center=True, pad_mode="reflect", return_complex=True,
+        )  # fmt: skip
+
+    def inverse(self, spectrum: Tensor, length: int) -> Tensor:
+        """Complex spectrum (B, K, F) to audio (B, length)."""
+        c = self.config
+        return torch.istft(
+            spectrum, c.n_fft, c.hop_length, c.win_length, self.window, center=True, length=length
+        )
+
+
+class MelSpectrogram(nn.Module):
+    """Log of the mel-filtered magnitude spectrum, as Tacotron 2 and WaveGlow exchange it."""
+
+    filterbank: Tensor
+
+    def __init__(self, config: MelConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or MelConfig()
+        self.stft = Stft(self.config)
+        self.register_buffer("filterbank", mel_filterbank(self.config), persistent=False)
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """Audio (B, S) within [-1, 1] to log-mels (B, M, F), F = S // hop_length + 1."""
+        magnitude: Tensor = self.stft(audio).abs()
+        return (self.filterbank @ magnitude).clamp(min=self.config.floor).log()
+
+
+class GriffinLim(nn.Module):
+    """Audio from a log-mel spectrogram without a trained vocoder.
+
+    The magnitude comes from the mel by multiplicative updates of non-negative least squares
+    (Lee and Seung 2001), the phase by fast Griffin-Lim (Perraudin et al. 2013).
+    """
+
+    filterbank: Tensor
+
+    def __init__(
+        self, config: MelConfig | None = None, iterations: int = 60, momentum: float = 0.99
+    ) -> None:
+        super().__init__()
+        self.config = config or MelConfig()
+        self.iterations, self.momentum = iterations, momentum
+        self.stft = Stft(self.config)
+        self.register_buffer("filterbank", mel_filterbank(self.config), persistent=False)
+
+    def magnitude(self, mel: Tensor, updates: int = 30) -> Tensor:
+        """Magnitude spectrum (B, K, F) whose mel is close to the log-mel (B, M, F)."""
+        target = mel.exp()
+        transposed = self.filterbank.T
+        numerator, gram = transposed @ target, transposed @ self.filterbank
+        magnitude = (torch.linalg.pinv(self.filterbank) @ target).clamp(min=1e-6)
+        for _ in range(updates):
+            magnitude = magnitude * numerator / (gram @ magnitude + 1e-9)
+        return magnitude
+
+    def forward(self, mel: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Log-mels (B, M, F) to audio (B, S), S = (F - 1) · hop_length.
+
+        `generator` draws the first phases; without one they are drawn from seed 0.
+        """
+        generator = generator or torch.Generator().manual_seed(0)
+        magnitude = self.magnitude(mel)
+        length = (mel.shape[2] - 1) * self.config.hop_length
+        if length < self.config.n_fft // 2 + 1:  # shorter than what the edges reflect
+            return magnitude.new_zeros(mel.shape[0], length)
+        turns = torch.rand(magnitude.shape, generator=generator).to(magnitude)
+        phase = torch.polar(torch.ones_like(magnitude), 2 * math.pi * turns)
+        previous = torch.zeros_like(phase)
+        for _ in range(self.iterations):
+            rebuilt = self.stft(self.stft.inverse(magnitude * phase, length))
+            phase = torch.sgn(rebuilt - previous * (self.momentum / (1 + self.momentum)))
+            previous = rebuilt
+        return self.stft.inverse(magnitude * phase, length)
