@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ttscli.core.mel import MelConfig, mel_centers
 from ttscli.core.noise import Generators, draw_normal, row_generators
-from ttscli.core.tacotron2 import length_mask
+from ttscli.core.tacotron2_layers import length_mask
 from ttscli.core.waveglow import CouplingNet, Invertible1x1, WaveGlowOutput
 
 _SILENT_LOG_SCALE = -8.1  # of bins above the mel's range, where the training audio has only dither
@@ -199,9 +199,10 @@ class HarmonicWaveGlow(nn.Module):
         weight[rows, right - 1], weight[rows, right] = 1 - share, share
         weight[hz > config.f_max] = 0
         self.mel_scale.weight.copy_(weight[..., None])
-        self.mel_scale.bias.copy_(torch.where(hz > config.f_max, _SILENT_LOG_SCALE, 0.2))
-        nn.init.zeros_(self.residual_scale.weight)
-        nn.init.zeros_(cast(Tensor, self.residual_scale.bias))
+        bias = torch.where(hz > config.f_max, _SILENT_LOG_SCALE, 0.2)
+        cast(Tensor, self.mel_scale.bias).copy_(bias)
+        for parameter in self.residual_scale.parameters():
+            nn.init.zeros_(parameter)
         bins = list(range(c.hop_length))
         for k, invertible in enumerate(self.invertible):
             if c.leaves_early(k):

@@ -106,7 +106,8 @@ class MelSpectrogram(nn.Module):
     def forward(self, audio: Tensor) -> Tensor:
         """Audio (B, S) within [-1, 1] to log-mels (B, M, F), F = S // hop_length + 1."""
         magnitude: Tensor = self.stft(audio).abs()
-        return (self.filterbank @ magnitude).clamp(min=self.config.floor).log()
+        energies = self.filterbank @ magnitude
+        return energies.clamp(min=self.config.floor).log()
 
 
 class GriffinLim(nn.Module):
@@ -132,7 +133,7 @@ class GriffinLim(nn.Module):
         target = mel.exp()
         transposed = self.filterbank.T
         numerator, gram = transposed @ target, transposed @ self.filterbank
-        magnitude = (torch.linalg.pinv(self.filterbank) @ target).clamp(min=1e-6)
+        magnitude: Tensor = (torch.linalg.pinv(self.filterbank) @ target).clamp(min=1e-6)
         for _ in range(updates):
             magnitude = magnitude * numerator / (gram @ magnitude + 1e-9)
         return magnitude

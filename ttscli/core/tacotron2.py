@@ -1,67 +1,24 @@
 """Tacotron 2 (Shen et al. 2018, arXiv 1712.05884): text to mel spectrogram.
 
-Tensor letters: B batch, T text symbols, F mel frames, M mel bins; D decoder steps of
-n_frames_per_step frames each.
+Tensor letters: B batch, T text symbols, F mel frames, M mel bins.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ttscli.core.noise import row_generators
+from ttscli.core.noise import Generators, row_generators
+from ttscli.core.tacotron2_layers import Decoder, Encoder, Postnet, Tacotron2Config, length_mask
+
+__all__ = ["Tacotron2", "Tacotron2Config", "Tacotron2Output", "tacotron2_loss"]
 
 _MASK_CHUNK = 64  # decoder steps whose dropout masks are drawn at once
-
-
-@dataclass(frozen=True)
-class Tacotron2Config:
-    """Sizes of the model, named as in NVIDIA's configuration; defaults are the published ones."""
-
-    n_mel_channels: int = 80
-    """Mel bins."""
-    n_symbols: int = 148
-    """Size of the symbol table."""
-    symbols_embedding_dim: int = 512
-    """Width of a symbol's embedding."""
-    encoder_kernel_size: int = 5
-    """Width of the encoder's convolutions, symbols."""
-    encoder_n_convolutions: int = 3
-    """Number of the encoder's convolutions."""
-    encoder_embedding_dim: int = 512
-    """Width of the encoder's output, both directions together."""
-    attention_rnn_dim: int = 1024
-    """Width of the attention LSTM."""
-    attention_dim: int = 128
-    """Width in which query, memory and location are compared."""
-    attention_location_n_filters: int = 32
-    """Filters over the earlier attention weights."""
-    attention_location_kernel_size: int = 31
-    """Their width, symbols."""
-    n_frames_per_step: int = 1
-    """Mel frames that a decoder step makes."""
-    decoder_rnn_dim: int = 1024
-    """Width of the decoder LSTM."""
-    prenet_dim: int = 256
-    """Width of the prenet's two layers."""
-    postnet_embedding_dim: int = 512
-    """Width of the postnet's convolutions."""
-    postnet_kernel_size: int = 5
-    """Their width, frames."""
-    postnet_n_convolutions: int = 5
-    """Their number."""
-    gate_threshold: float = 0.5
-    """Speech ends where the gate's probability rises above this."""
-    p_attention_dropout: float = 0.1
-    """Dropout on the attention LSTM's output, in training."""
-    p_decoder_dropout: float = 0.1
-    """Dropout on the decoder LSTM's output, in training."""
 
 
 @dataclass(frozen=True)
@@ -80,199 +37,6 @@ class Tacotron2Output:
     """Logits of "this is the end": (B, F)."""
     hit_limit: Tensor
     """Rows that ran into the step limit, their gate silent to the last: (B,), bool."""
-
-
-def length_mask(lengths: Tensor, size: int) -> Tensor:
-    """True at positions below each length: (B, size)."""
-    return torch.arange(size, device=lengths.device) < lengths[:, None]
-
-
-class ConvolutionNorm(nn.Module):
-    """A convolution that keeps the length, then batch normalisation."""
-
-    def __init__(self, n_in: int, n_out: int, kernel_size: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv1d(n_in, n_out, kernel_size, padding=kernel_size // 2)
-        self.norm = nn.BatchNorm1d(n_out)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, n_in, L) to (B, n_out, L)."""
-        normalised: Tensor = self.norm(self.conv(x))
-        return normalised
-
-
-class Encoder(nn.Module):
-    """Convolutions and a bidirectional LSTM over the text's embeddings (section 2.2)."""
-
-    def __init__(self, config: Tacotron2Config) -> None:
-        super().__init__()
-        widths = [config.symbols_embedding_dim]
-        widths += [config.encoder_embedding_dim] * config.encoder_n_convolutions
-        self.convolutions = nn.ModuleList(
-            ConvolutionNorm(n_in, n_out, config.encoder_kernel_size)
-            for n_in, n_out in zip(widths, widths[1:], strict=False)
-        )
-        self.lstm = nn.LSTM(
-            widths[-1], config.encoder_embedding_dim // 2, batch_first=True, bidirectional=True
-        )
-
-    def forward(self, embedded: Tensor, lengths: Tensor, dropout: float = 0.5) -> Tensor:
-        """Embedded text (B, T, ·) to memory (B, T, E); padding is masked after each layer."""
-        mask = length_mask(lengths, embedded.shape[1])[:, None]
-        x = embedded.transpose(1, 2) * mask
-        for convolution in self.convolutions:
-            x = F.dropout(F.relu(convolution(x)), dropout, self.training) * mask
-        packed = nn.utils.rnn.pack_padded_sequence(
-            x.transpose(1, 2), lengths.cpu(), batch_first=True, enforce_sorted=False
-        )
-        memory, _ = nn.utils.rnn.pad_packed_sequence(
-            self.lstm(packed)[0], batch_first=True, total_length=embedded.shape[1]
-        )
-        return memory
-
-
-class Prenet(nn.Module):
-    """Two narrow layers over the last frame, whose dropout stays on in inference (section 2.2)."""
-
-    def __init__(self, n_in: int, width: int) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(
-            [nn.Linear(n_in, width, bias=False), nn.Linear(width, width, bias=False)]
-        )
-
-    def forward(self, frames: Tensor, masks: Tensor | None) -> Tensor:
-        """Frames (…, n_in) to (…, P); `masks` (…, 2, P) hold 0 or 2, None means no dropout."""
-        x = frames
-        for i, layer in enumerate(self.layers):
-            x = F.relu(layer(x))
-            if masks is not None:
-                x = x * masks[..., i, :]
-        return x
-
-
-class LocationSensitiveAttention(nn.Module):
-    """Additive attention that sees where it looked before (Chorowski et al. 2015)."""
-
-    def __init__(self, config: Tacotron2Config) -> None:
-        super().__init__()
-        width, filters = config.attention_dim, config.attention_location_n_filters
-        kernel_size = config.attention_location_kernel_size
-        self.query = nn.Linear(config.attention_rnn_dim, width, bias=False)
-        self.memory = nn.Linear(config.encoder_embedding_dim, width, bias=False)
-        self.score = nn.Linear(width, 1, bias=False)
-        self.location_conv = nn.Conv1d(
-            2, filters, kernel_size, padding=kernel_size // 2, bias=False
-        )
-        self.location_dense = nn.Linear(filters, width, bias=False)
-
-    def forward(self, query: Tensor, keys: Tensor, history: Tensor, mask: Tensor) -> Tensor:
-        """Weights (B, T) of the symbols.
-
-        Args:
-            query: the attention LSTM's output (B, A).
-            keys: `self.memory` of the encoder's memory (B, T, ·), computed once.
-            history: the last weights and the sum of all before (B, 2, T).
-            mask: True where there is text (B, T).
-        """
-        location = self.location_dense(self.location_conv(history).transpose(1, 2))
-        energies = self.score(torch.tanh(self.query(query)[:, None] + location + keys))[..., 0]
-        return energies.masked_fill(~mask, -math.inf).softmax(dim=1)
-
-
-class Memory(NamedTuple):
-    """The text as the decoder sees it."""
-
-    values: Tensor
-    """The encoder's output (B, T, E)."""
-    keys: Tensor
-    """Its projection for the attention (B, T, ·)."""
-    mask: Tensor
-    """True where there is text (B, T)."""
-
-
-class DecoderState(NamedTuple):
-    """All that one decoder step hands to the next."""
-
-    attention: tuple[Tensor, Tensor]
-    """Hidden and cell state of the attention LSTM, (B, A) each."""
-    decoder: tuple[Tensor, Tensor]
-    """Hidden and cell state of the decoder LSTM, (B, H) each."""
-    context: Tensor
-    """The memory as last attended to (B, E)."""
-    history: Tensor
-    """The last attention weights and the sum of all so far (B, 2, T)."""
-
-
-class Decoder(nn.Module):
-    """From the last frames and the text to the next frames (section 2.2)."""
-
-    def __init__(self, config: Tacotron2Config) -> None:
-        super().__init__()
-        self.config = config
-        self.frame_width = config.n_mel_channels * config.n_frames_per_step
-        encoder_width, rnn_width = config.encoder_embedding_dim, config.attention_rnn_dim
-        self.prenet = Prenet(self.frame_width, config.prenet_dim)
-        self.attention_rnn = nn.LSTMCell(config.prenet_dim + encoder_width, rnn_width)
-        self.attention = LocationSensitiveAttention(config)
-        self.decoder_rnn = nn.LSTMCell(rnn_width + encoder_width, config.decoder_rnn_dim)
-        output_width = config.decoder_rnn_dim + encoder_width
-        self.projection = nn.Linear(output_width, self.frame_width)
-        self.gate = nn.Linear(output_width, 1)
-
-    def remember(self, values: Tensor, lengths: Tensor) -> Memory:
-        """The encoder's output (B, T, E) made ready for the attention."""
-        return Memory(values, self.attention.memory(values), length_mask(lengths, values.shape[1]))
-
-    def initial_state(self, memory: Memory) -> DecoderState:
-        """The state before the first frame: all zero."""
-        B, T, E = memory.values.shape
-        zeros = memory.values.new_zeros
-        hidden, width = self.config.attention_rnn_dim, self.config.decoder_rnn_dim
-        return DecoderState(
-            (zeros(B, hidden), zeros(B, hidden)),
-            (zeros(B, width), zeros(B, width)),
-            zeros(B, E),
-            zeros(B, 2, T),
-        )
-
-    def step(
-        self, frame: Tensor, state: DecoderState, memory: Memory
-    ) -> tuple[Tensor, Tensor, DecoderState]:
-        """One step: prenet output (B, P) to frames (B, M · r), gate logit (B,) and new state."""
-        c = self.config
-        attention, cell = self.attention_rnn(torch.cat([frame, state.context], 1), state.attention)
-        attention = F.dropout(attention, c.p_attention_dropout, self.training)
-        weights = self.attention(attention, memory.keys, state.history, memory.mask)
-        context = torch.bmm(weights[:, None], memory.values)[:, 0]
-        hidden, decoder_cell = self.decoder_rnn(torch.cat([attention, context], 1), state.decoder)
-        hidden = F.dropout(hidden, c.p_decoder_dropout, self.training)
-        history = torch.stack([weights, state.history[:, 1] + weights], 1)
-        output = torch.cat([hidden, context], 1)
-        new_state = DecoderState((attention, cell), (hidden, decoder_cell), context, history)
-        return self.projection(output), self.gate(output)[:, 0], new_state
-
-
-class Postnet(nn.Module):
-    """Convolutions whose output is added to the decoder's mel (section 2.2)."""
-
-    def __init__(self, config: Tacotron2Config) -> None:
-        super().__init__()
-        inner = [config.postnet_embedding_dim] * (config.postnet_n_convolutions - 1)
-        widths = [config.n_mel_channels, *inner, config.n_mel_channels]
-        self.convolutions = nn.ModuleList(
-            ConvolutionNorm(n_in, n_out, config.postnet_kernel_size)
-            for n_in, n_out in zip(widths, widths[1:], strict=False)
-        )
-
-    def forward(self, mel: Tensor, mask: Tensor, dropout: float = 0.5) -> Tensor:
-        """Residual (B, M, F) of a mel (B, M, F); `mask` (B, 1, F) keeps padding at zero."""
-        x = mel * mask
-        for i, convolution in enumerate(self.convolutions):
-            x = convolution(x)
-            if i < len(self.convolutions) - 1:
-                x = torch.tanh(x)
-            x = F.dropout(x, dropout, self.training) * mask
-        return x
 
 
 class Tacotron2(nn.Module):
@@ -302,7 +66,7 @@ class Tacotron2(nn.Module):
         mels: Tensor,
         mel_lengths: Tensor,
         prenet_dropout: bool = True,
-        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        generator: Generators = None,
     ) -> Tacotron2Output:
         """Predict each frame from the true ones before it (teacher forcing).
 
@@ -340,7 +104,7 @@ class Tacotron2(nn.Module):
         sequences: Tensor,
         lengths: Tensor,
         prenet_dropout: bool = True,
-        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        generator: Generators = None,
         max_steps: int | None = None,
     ) -> Tacotron2Output:
         """Speak a batch of texts, each row as it would be spoken alone.
@@ -410,7 +174,7 @@ class Tacotron2(nn.Module):
 
 def _masks(
     config: Tacotron2Config,
-    generator: torch.Generator | Sequence[torch.Generator] | None,
+    generator: Generators,
     like: Tensor,
     enabled: bool,
 ) -> Iterator[Tensor | None]:
@@ -429,9 +193,7 @@ def _masks(
         yield from chunk.to(like)
 
 
-def tacotron2_loss(
-    output: Tacotron2Output, mels: Tensor, gates: Tensor, lengths: Tensor
-) -> Tensor:
+def tacotron2_loss(output: Tacotron2Output, mels: Tensor, gates: Tensor, lengths: Tensor) -> Tensor:
     """Each row's loss (B,): squared error of both mels, cross entropy of the gate (section 2.2).
 
     Args:

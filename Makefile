@@ -1,0 +1,54 @@
+# Every target sets up what it needs in .venv first.
+PYTHON ?= python3
+TEXT ?= Hello world.
+TEXTS ?= texts.txt
+WORDS ?= $(wildcard /usr/share/dict/american-english)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: say test slow lint type bench quality voice clean
+
+say: .venv/say  ## speak TEXT into speech.wav with the built-in voice
+	$(BIN)/ttscli synth "$(TEXT)" -o speech.wav
+
+test: .venv/dev  ## run the tests
+	$(BIN)/python -m pytest
+
+slow: .venv/dev  ## run the slow tests too
+	$(BIN)/python -m pytest -m "not gpu and not ray"
+
+lint: .venv/dev  ## check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: .venv/dev  ## check types
+	$(BIN)/mypy
+
+bench: .venv/say  ## measure speed: ratios to plain baselines in the same run
+	$(BIN)/python benchmarks/speed.py
+
+quality: .venv/train  ## measure the built-in voice on sentences it has not seen
+	$(BIN)/python -m ttscli.training quality $(if $(HELDOUT),$(HELDOUT)) --work work
+
+voice: .venv/train  ## train the built-in voice on TEXTS, a file with a sentence a line
+	$(BIN)/python -m ttscli.training voice "$(TEXTS)" $(WORDS:%=--words %) --work work
+
+clean:  ## remove what these targets made
+	rm -rf .venv work build dist speech.wav .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.venv/python:
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/say: .venv/python requirements.lock pyproject.toml
+	$(PIP) -r requirements.lock
+	$(PIP) --no-deps --editable .
+	touch $@
+
+.venv/dev: .venv/say requirements-dev.lock
+	$(PIP) -r requirements-dev.lock
+	touch $@
+
+.venv/train: .venv/say requirements-train.lock
+	$(PIP) -r requirements-train.lock
+	touch $@

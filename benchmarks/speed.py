@@ -1,0 +1,97 @@
+"""Speed of the built-in voice on this machine: medians of several runs, ratios in the same run."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from ttscli import Synthesizer
+
+TEXT = (
+    "The library opens at nine and closes at six. A cold wind came down from the mountains "
+    "during the night. Nobody expected the old bridge to last another year. He forgot his "
+    "umbrella, so he waited under a tree. The museum keeps its oldest maps in a dark, dry room. "
+    "In the end, the committee agreed to pay for the repairs."
+)
+RUNS = 7
+
+
+def cpu_seconds(command: list[str]) -> float:
+    """CPU seconds, user and system, of a whole process."""
+    before = os.times()
+    subprocess.run(command, check=True, capture_output=True)
+    after = os.times()
+    return (
+        after.children_user - before.children_user + after.children_system - before.children_system
+    )
+
+
+def interleaved(commands: dict[str, list[str]]) -> dict[str, float]:
+    """Median CPU seconds of each command, run in turn so that drift touches all alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(RUNS):
+        for name, command in commands.items():
+            seconds[name].append(cpu_seconds(command))
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def wall_seconds(work: Callable[[], object]) -> float:
+    """Median wall seconds of a call, after one that is not counted."""
+    work()
+    seconds = []
+    for _ in range(RUNS):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
+
+
+def main() -> None:
+    """Print the table, and with `--json` the numbers as JSON instead."""
+    program = str(Path(sys.executable).with_name("ttscli"))
+    starts = interleaved(
+        {
+            "import torch": [sys.executable, "-c", "import torch"],
+            "ttscli --help": [program, "--help"],
+        }
+    )
+    rates: dict[str, float] = {}
+    for vocoder in ("waveglow", "griffin-lim"):
+        tts = Synthesizer.from_voice("small", device="cpu", vocoder=vocoder)
+        duration = tts(TEXT).duration
+        rates[vocoder] = duration / wall_seconds(lambda speak=tts: speak(TEXT))  # type: ignore[misc]
+    numbers = {
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "cpu_s": starts,
+        "help_to_import_torch": starts["ttscli --help"] / starts["import torch"],
+        "speech_s_per_s": rates,
+    }
+    if "--json" in sys.argv:
+        sys.stdout.write(json.dumps(numbers) + "\n")
+        return
+    table = Table(title=f"{numbers['machine']}, torch {torch.__version__}, medians of {RUNS}")
+    table.add_column("what")
+    table.add_column("measured", justify="right")
+    for name, value in starts.items():
+        table.add_row(f"{name}, CPU seconds", f"{value:.2f}")
+    table.add_row("ttscli --help / import torch", f"{numbers['help_to_import_torch']:.2f} ×")
+    for vocoder, rate in rates.items():
+        table.add_row(f"small + {vocoder}, seconds of speech per second", f"{rate:.1f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

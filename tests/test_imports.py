@@ -1,0 +1,105 @@
+"""Imports go one way, and looking at the help loads nothing heavy."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "ttscli"
+FOR_ALL = {"errors", "events", "__init__"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "__init__": {"synthesizer"},
+    "__main__": {"cli"},
+    "cli": {"audio", "console", "synthesizer", "voices"},
+    "console": {"files"},
+    "synthesizer": {"audio", "checkpoints", "core", "devices", "text", "vocoders", "voices"},
+    "vocoders": {"checkpoints", "core", "voices"},
+    "audio": {"files"},
+    "checkpoints": {"core"},
+    "training": {"audio", "checkpoints", "core", "synthesizer", "text", "vocoders", "voices"},
+    "core": set(),
+    "devices": set(),
+    "errors": set(),
+    "events": set(),
+    "files": set(),
+    "text": set(),
+    "voices": set(),
+}
+ONLY_IN = {
+    "torch": {"core", "training"},
+    "typer": {"cli", "training"},
+    "rich": {"console", "training"},
+}
+"""Packages that are imported at the top of no other module; rich and typer nowhere else at all."""
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def part_of(path: Path) -> str:
+    """The module or subpackage directly below ttscli."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(nodes: Iterator[ast.AST]) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def run_on_import(tree: ast.AST) -> Iterator[ast.AST]:
+    """Nodes outside of functions and of `if TYPE_CHECKING`."""
+    for child in ast.iter_child_nodes(tree):
+        only_typing = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
+        if not only_typing and not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield child
+            yield from run_on_import(child)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_one_way(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    part = part_of(path)
+    for name in imports(ast.walk(tree)):
+        if name.split(".")[0] == "ttscli":
+            parts = [*name.split("."), "__init__"]
+            known = {part_of(module) for module in modules()}
+            imported = parts[1] if parts[1] in known else "__init__"
+            assert imported in MAY_IMPORT[part] | FOR_ALL | {part}, name
+        for package in ("typer", "rich"):
+            assert name.split(".")[0] != package or part in ONLY_IN[package], name
+    for name in imports(run_on_import(tree)):
+        assert name.split(".")[0] != "torch" or part in ONLY_IN["torch"], name
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["synth", "-h"], ["--version"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "from ttscli.cli import main\n"
+        f"assert main({arguments}) == 0\n"
+        "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
+    )
+    assert "ttscli" in done.stdout
+    heavy = {"torch", "numpy", "scipy", "soundfile", "safetensors", "sentencex", "inflect"}
+    assert not heavy & set(done.stderr.split())
+
+
+def test_importing_the_package_loads_nothing() -> None:
+    code = "import sys, ttscli; print(*(name for name in sys.modules if 'ttscli' in name))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
+    )
+    assert done.stdout.split() == ["ttscli"]

@@ -1,0 +1,294 @@
+"""The library: text in, speech out."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import shutil
+import wave
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from ttscli import Speech, Synthesizer
+from ttscli.audio import Samples
+from ttscli.checkpoints import load_tacotron2, load_waveglow
+from ttscli.core.denoiser import Denoiser, bias_spectrum
+from ttscli.core.waveglow import WaveGlow
+from ttscli.devices import choose_device
+from ttscli.errors import InputError, TTSError, UsageError, VoiceError
+from ttscli.events import (
+    Event,
+    SentenceSpoken,
+    SentenceUnfinished,
+    TextDropped,
+    TextSplit,
+    VoiceLoaded,
+)
+from ttscli.synthesizer import Sentence
+from ttscli.text import text_to_sequence
+from ttscli.voices import find_voice
+
+TEXT = "Hello world. Is this a test? Yes, and it goes on for longer than the others do!"
+
+
+@pytest.fixture
+def tts(tiny_voice: Path) -> Synthesizer:
+    return Synthesizer.from_voice(tiny_voice, device="cpu")
+
+
+def sentences_of(speech: Speech) -> Iterator[Samples]:
+    for sentence in speech.sentences:
+        yield speech.samples[sentence.start : sentence.start + sentence.samples]
+
+
+def test_speech_is_what_the_models_say(tts: Synthesizer, tiny_voice: Path) -> None:
+    tacotron2 = load_tacotron2(tiny_voice / "tacotron2.safetensors")
+    waveglow = load_waveglow(tiny_voice / "waveglow.safetensors")
+    speech = tts("Hello world.", seed=3)
+    words = np.random.SeedSequence(3, spawn_key=(0,)).generate_state(2, np.uint64)
+    dropout, noise = (torch.Generator().manual_seed(int(word) >> 1) for word in words)
+    ids = torch.tensor([text_to_sequence("Hello world.", ["english_cleaners"])])
+    output = tacotron2.infer(ids, torch.tensor([ids.shape[1]]), generator=dropout)
+    mel = output.mel[:, :, : int(output.lengths)]
+    audio = waveglow.infer(mel, sigma=0.1, generator=noise)
+    np.testing.assert_array_equal(speech.samples, audio[0].numpy())
+
+
+def test_pieces_joined_are_the_whole(tts: Synthesizer) -> None:
+    speech = tts(TEXT, seed=1)
+    pieces = list(tts.stream(TEXT, seed=1))
+    assert len(pieces) == 3
+    np.testing.assert_array_equal(np.concatenate([p.samples for p in pieces]), speech.samples)
+    assert speech.duration == len(speech.samples) / 22050
+    assert speech.text == TEXT
+    assert [s.text for s in speech.sentences] == [p.text for p in pieces]
+    assert speech.samples.dtype == np.float32
+
+
+@pytest.mark.parametrize(("pause", "samples"), [(0, 0), (0.2, 4410), (0.123456, 2722)])
+def test_pause_is_exact(tiny_voice: Path, pause: float, samples: int) -> None:
+    speech = Synthesizer.from_voice(tiny_voice, pause=pause)(TEXT)
+    assert speech.sentences[0].start == 0
+    for before, after in pairwise(speech.sentences):
+        end = before.start + before.samples
+        assert after.start - end == samples
+        assert not speech.samples[end : after.start].any()
+    last = speech.sentences[-1]
+    assert last.start + last.samples == len(speech.samples)
+
+
+def test_sentence_depends_on_seed_and_place_alone(tts: Synthesizer) -> None:
+    first, second, _ = sentences_of(tts(TEXT, seed=1))
+    alone = tts("Hello world.", seed=1).samples
+    np.testing.assert_array_equal(first, alone)
+    _, moved = sentences_of(tts("Something else goes first. Is this a test?", seed=1))
+    np.testing.assert_array_equal(second, moved)
+    again, repeated = sentences_of(tts("Hello world. Hello world.", seed=1))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, repeated), "each place has its own noise"
+    assert not np.array_equal(first, tts("Hello world.", seed=2).samples)
+
+
+def test_torch_random_state_is_left_alone(tts: Synthesizer) -> None:
+    before = torch.get_rng_state()
+    tts("Hello world.")
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_map_gives_what_single_calls_give(tts: Synthesizer, batch_size: int) -> None:
+    texts = ["One.", TEXT, "Two. Three.", "Four.", "Four."]
+    singles = [tts(text, seed=4) for text in texts]
+    mapped = list(tts.map(iter(texts), seed=4, batch_size=batch_size))
+    assert [speech.text for speech in mapped] == texts
+    for speech, single in zip(mapped, singles, strict=True):
+        np.testing.assert_array_equal(speech.samples, single.samples)
+    tts.device = "cpu:0"  # not "cpu", so that batches are made as a GPU would get them
+    for speech, single in zip(
+        tts.map(iter(texts), seed=4, batch_size=batch_size), singles, strict=True
+    ):
+        assert speech.sentences == single.sentences
+        np.testing.assert_allclose(speech.samples, single.samples, atol=1e-5)
+
+
+def test_events_in_order(tiny_voice: Path) -> None:
+    events: list[Event] = []
+    tts = Synthesizer.from_voice(tiny_voice, device="cpu", on_event=events.append)
+    tts("Hello 😀 world. 😀😀😀. {AA1 XX} bye.")
+    loaded, split, *rest = events
+    assert isinstance(loaded, VoiceLoaded)
+    assert (loaded.voice, loaded.device) == ("tiny", "cpu")
+    assert split == TextSplit(3, 31)
+    spoken = [event for event in rest if isinstance(event, SentenceSpoken)]
+    dropped = [event for event in rest if isinstance(event, TextDropped)]
+    assert [(s.index, s.text, s.characters, s.total_characters) for s in spoken] == [
+        (0, "Hello 😀 world.", 14, 31),
+        (2, "{AA1 XX} bye.", 31, 31),
+    ]
+    assert dropped == [TextDropped("😀", 1, 0), TextDropped("😀", 3, 1), TextDropped("XX", 1, 2)]
+    assert len(rest) == 5
+
+
+def test_step_limit_is_marked(tiny_voice: Path) -> None:
+    events: list[Event] = []
+    tts = Synthesizer.from_voice(tiny_voice, on_event=events.append)
+    with torch.no_grad():
+        tts.tacotron2.decoder.gate.bias.fill_(-1000)
+    speech = tts("Hello world. Bye.")
+    assert not speech.finished
+    assert [sentence.finished for sentence in speech.sentences] == [False, False]
+    unfinished = [event for event in events if isinstance(event, SentenceUnfinished)]
+    assert [(event.index, event.text) for event in unfinished] == [(0, "Hello world."), (1, "Bye.")]
+    assert unfinished[0].duration_s == speech.sentences[0].samples / 22050
+
+
+def test_gate_that_fires_at_once_gives_one_frame(tts: Synthesizer) -> None:
+    with torch.no_grad():
+        tts.tacotron2.decoder.gate.bias.fill_(1000)
+    assert tts("Hello world.").sentences == (Sentence("Hello world.", 0, 256, True),)
+
+
+@pytest.mark.parametrize("text", ["", " \n", "...", "?! -- ;", "😀", "\0", "{}"])
+def test_nothing_to_say(tts: Synthesizer, text: str) -> None:
+    with pytest.raises(InputError, match="nothing to say"):
+        tts(text)
+    with pytest.raises(InputError, match="nothing to say"):
+        list(tts.map(["Hello.", text]))
+
+
+def test_numbers_that_are_none_are_an_error(tts: Synthesizer) -> None:
+    with torch.no_grad():
+        tts.tacotron2.decoder.projection.bias.fill_(float("nan"))
+    with pytest.raises(VoiceError, match="checkpoints may be damaged"):
+        tts("Hello.")
+
+
+def test_saved_and_shown(tts: Synthesizer, tmp_path: Path) -> None:
+    speech = tts("Hello world.")
+    speech.save(tmp_path / "x.wav")
+    data = (tmp_path / "x.wav").read_bytes()
+    with wave.open(io.BytesIO(data)) as file:
+        assert file.getnframes() == len(speech.samples)
+    player = speech._repr_html_()
+    assert base64.b64encode(data).decode() in player
+    assert player.startswith("<audio controls")
+
+
+def test_griffin_lim(tiny_voice: Path) -> None:
+    speech = Synthesizer.from_voice(tiny_voice, vocoder="griffin-lim")(TEXT, seed=2)
+    for samples in sentences_of(speech):
+        assert len(samples) % 256 == 0
+    again = Synthesizer.from_voice(tiny_voice, vocoder="griffin-lim")(TEXT, seed=2)
+    np.testing.assert_array_equal(speech.samples, again.samples)
+
+
+def test_sigma_zero_is_the_same_for_every_noise(tiny_voice: Path) -> None:
+    loud = Synthesizer.from_voice(tiny_voice, sigma=2)("Hello.").samples
+    quiet = Synthesizer.from_voice(tiny_voice, sigma=0)("Hello.").samples
+    assert len(loud) == len(quiet)
+    assert np.std(loud) > 5 * np.std(quiet)
+
+
+def test_denoiser(tiny_voice: Path, tmp_path: Path) -> None:
+    plain = Synthesizer.from_voice(tiny_voice)("Hello.").samples
+    denoised = Synthesizer.from_voice(tiny_voice, denoise=0.5)("Hello.").samples
+    model = load_waveglow(tiny_voice / "waveglow.safetensors")
+    assert isinstance(model, WaveGlow)
+    bias = bias_spectrum(model)
+    expected = Denoiser(bias)(torch.from_numpy(plain)[None], 0.5)[0].numpy()
+    np.testing.assert_allclose(denoised, expected, atol=1e-6)
+    assert not np.array_equal(denoised, plain)
+
+    stored = shutil.copytree(tiny_voice, tmp_path / "stored")
+    save_file({"bias_spectrum": 2 * bias}, stored / "bias.safetensors")
+    manifest = json.loads((stored / "voice.json").read_text())
+    manifest |= {"denoiser": "bias.safetensors", "denoise": 0.25}
+    (stored / "voice.json").write_text(json.dumps(manifest))
+    np.testing.assert_allclose(
+        Synthesizer.from_voice(stored)("Hello.").samples, expected, atol=1e-6
+    )
+    own = Synthesizer.from_voice(stored, waveglow=tiny_voice / "waveglow.safetensors", denoise=0.5)
+    np.testing.assert_allclose(own("Hello.").samples, expected, atol=1e-6)
+    (stored / "bias.safetensors").write_bytes(b"no")
+    with pytest.raises(VoiceError, match="no bias spectrum can be read here"):
+        Synthesizer.from_voice(stored)
+
+
+def test_own_checkpoints_and_lexicons(tiny_voice: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_voice, tmp_path / "own")
+    (folder / "lexicon.tsv").write_text("hello\tHH AH0 L OW1\n")
+    (tmp_path / "mine.tsv").write_text("world\tearth\n")
+    voice = replace(find_voice(folder), lexicon=folder / "lexicon.tsv")
+
+    def read(**options: Path) -> str:
+        synthesizer = Synthesizer.from_voice(voice, **options)  # type: ignore[arg-type]  # paths
+        return synthesizer.frontend.encode("Hello world.").text
+
+    checkpoint = folder / "tacotron2.safetensors"
+    assert read() == "{HH AH0 L OW1} world."
+    assert read(lexicon=tmp_path / "mine.tsv") == "{HH AH0 L OW1} earth."
+    assert read(tacotron2=checkpoint) == "hello world.", "the lexicon belongs to the other model"
+    assert read(tacotron2=checkpoint, lexicon=tmp_path / "mine.tsv") == "hello earth."
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"sigma": -1.0}, UsageError, "sigma must be a number of at least 0, not -1"),
+        ({"sigma": float("nan")}, UsageError, "sigma must be"),
+        ({"denoise": float("inf")}, UsageError, "denoise must be"),
+        ({"pause": -0.1}, UsageError, "pause must be"),
+        ({"vocoder": "hifi-gan"}, UsageError, "no vocoder 'hifi-gan'; use waveglow or griffin-lim"),
+        ({"vocoder": "griffin-lim", "sigma": 1.0}, UsageError, "sigma belongs to WaveGlow"),
+        ({"precision": "fp16"}, UsageError, "fp16 cannot be used: the models run in fp32 only"),
+        ({"precision": "fp8"}, UsageError, "no precision 'fp8'"),
+        ({"device": "gpu"}, UsageError, "no device 'gpu'; use auto, cpu"),
+        ({"tacotron2": "/no/where"}, VoiceError, "/no/where: "),
+        ({"waveglow": "/no/where"}, VoiceError, "/no/where: "),
+        ({"lexicon": "/no/where"}, InputError, "/no/where: "),
+    ],
+)
+def test_refusals(
+    tiny_voice: Path, options: dict[str, float], error: type[TTSError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        Synthesizer.from_voice(tiny_voice, **options)  # type: ignore[arg-type]  # on purpose
+
+
+def test_checkpoints_in_each_others_place(tiny_voice: Path) -> None:
+    with pytest.raises(VoiceError, match="not a WaveGlow"):
+        Synthesizer.from_voice(tiny_voice, waveglow=tiny_voice / "tacotron2.safetensors")
+    with pytest.raises(VoiceError, match="not a Tacotron 2"):
+        Synthesizer.from_voice(tiny_voice, tacotron2=tiny_voice / "waveglow.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("available", "count", "name", "expected"),
+    [
+        (True, 2, "auto", "cuda"),
+        (True, 2, "cuda:1", "cuda:1"),
+        (True, 2, "cuda:2", "there are 2 GPUs, counted from 0"),
+        (False, 0, "auto", "cpu"),
+        (False, 0, "cuda", "cannot be used: (torch finds no|this torch was built without)"),
+        (True, 2, "cuda:x", "there is no device 'cuda:x'"),
+        (True, 2, "cpu:1", "there is no device"),
+    ],
+)
+def test_devices(
+    monkeypatch: pytest.MonkeyPatch, available: bool, count: int, name: str, expected: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    if " " not in expected:
+        assert choose_device(name) == expected
+    else:
+        with pytest.raises(UsageError, match=expected):
+            choose_device(name)

@@ -1,0 +1,115 @@
+"""Sentences: right in ordinary text, short in any text, and nothing lost."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ttscli.text.characters import sanitise
+from ttscli.text.sentences import MAX_LENGTH, split_sentences
+
+
+def squeezed(text: str) -> str:
+    """Text without white space."""
+    return "".join(text.split())
+
+
+def test_ordinary_text() -> None:
+    text = "Dr. Smith went home. “Why?” he asked!  It cost $3.50, i.e. nothing."
+    assert split_sentences(text) == [
+        "Dr. Smith went home.",
+        "“Why?” he asked!",
+        "It cost $3.50, i.e. nothing.",
+    ]
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r", "\x0b", "\x85", "\u2028"])
+def test_line_breaks_are_spaces_and_blank_lines_are_ends(newline: str) -> None:
+    text = f"{newline}A title{newline} {newline}{newline}one line{newline}and another{newline}"
+    assert split_sentences(text) == ["A title", "one line and another"]
+
+
+def test_a_paragraph_separator_ends_a_sentence() -> None:
+    assert split_sentences("one\u2029two") == ["one", "two"]
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\n\n", "\t \u2029 \u3000"])
+def test_nothing_makes_no_sentence(text: str) -> None:
+    assert split_sentences(text) == []
+
+
+def test_what_is_no_text_is_replaced() -> None:
+    assert split_sentences("a\0b\ud800c\x1b[31m") == ["a\ufffdb\ufffdc\ufffd[31m"]
+
+
+def test_a_long_sentence_is_cut_at_clauses() -> None:
+    clause = "as the story went on for a good while longer,"
+    pieces = split_sentences(" ".join([clause] * 20))
+    assert len(pieces) == 4
+    assert all(piece == " ".join([clause] * 5) for piece in pieces)
+
+
+def test_a_sentence_without_clauses_is_cut_at_words() -> None:
+    pieces = split_sentences("word " * 1000)
+    assert all(set(piece.split()) == {"word"} for piece in pieces)
+    assert all(MAX_LENGTH / 2 < len(piece) <= MAX_LENGTH for piece in pieces)
+
+
+def test_one_endless_word_is_cut_anywhere() -> None:
+    pieces = split_sentences("a" * 1001)
+    assert all(len(piece) <= MAX_LENGTH for piece in pieces)
+    assert "".join(pieces) == "a" * 1001
+
+
+def test_pronunciations_stay_whole() -> None:
+    pronunciation = "{HH AH0 . L OW1! B}"
+    assert split_sentences(f"Say {pronunciation}. Go on.") == [f"Say {pronunciation}.", "Go on."]
+    pieces = split_sentences(pronunciation * 200, max_length=20)
+    assert all(re.fullmatch(r"(\{[^{}]+\})+", piece) for piece in pieces)
+    assert "".join(pieces) == pronunciation * 200
+
+
+def test_a_giant_pronunciation_is_divided() -> None:
+    pieces = split_sentences("{" + "AA1 B " * 1000 + "}")
+    assert all(len(piece.split()) <= MAX_LENGTH for piece in pieces)
+    assert " ".join(pieces).replace("} {", " ") == "{" + ("AA1 B " * 1000).strip() + "}"
+
+
+def test_numbers_stay_whole_or_are_read_digit_by_digit() -> None:
+    named = "123,456,789,012,345,678,901,234,567,890,123,456"
+    assert split_sentences(f"{'a' * 200} {named}") == ["a" * 200, named]
+    pieces = split_sentences("9" * 1000)
+    assert all(set(piece.split()) == {"9"} for piece in pieces)
+    assert sum(map(len, map(str.split, pieces))) == 1000
+
+
+@pytest.mark.parametrize(
+    "unit", ["a", "a ", "'", "“a. ", "“", "1", "{", "{a", "a\n\n", ".", "é", "\ud800", "(a. "]
+)
+def test_much_of_anything_takes_linear_time(unit: str) -> None:
+    """In a window that grew with the text, sentencex alone would need minutes for some of these."""
+    text = unit * (200_000 // len(unit))
+    pieces = split_sentences(text)
+    assert all(len(piece) <= MAX_LENGTH for piece in pieces)
+    assert squeezed("".join(pieces)) == squeezed(sanitise(text))
+
+
+texts = st.lists(
+    st.one_of(
+        st.text(),
+        st.text(st.sampled_from("ab .,;!?'\"“”()\n\r1\t—。")),
+        st.sampled_from(["{AA1 B}", "{HH AH0 . L}", "Dr. ", "U.S. ", "e.g. ", "\n\n", "…", "1.5"]),
+    )
+).map("".join)
+
+
+@settings(deadline=None)
+@given(texts, st.integers(min_value=20, max_value=300))
+def test_rejoining_loses_nothing_but_white_space(text: str, max_length: int) -> None:
+    pieces = split_sentences(text, max_length)
+    assert all(piece == piece.strip() != "" for piece in pieces)
+    assert squeezed("".join(pieces)) == squeezed(sanitise(text))
+    "".join(pieces).encode()  # no lone surrogate is left

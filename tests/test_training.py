@@ -1,0 +1,267 @@
+"""The recipe of the built-in voice, on made-up speech: no teacher is needed here."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ttscli.core.mel import MelConfig
+from ttscli.text.lexicon import Lexicon
+from ttscli.text.symbols import SYMBOL_TO_ID
+from ttscli.training import (
+    corpus,
+    lexicon,
+    loop,
+    pitch,
+    quality,
+    tacotron2,
+    teacher,
+    texts,
+    vocoder,
+)
+
+TOKENS = (
+    "grey-haired 0.300 0.500 g,1,0.340;r,1,0.380;ey,1,0.420/hh,1,0.450;d,0,0.500",
+    "ann's 0.500 0.800 ae,1,0.600;n,1,0.700/z,0,0.800",
+    "the 0.900 1.000 dh,0,0.950;ax,0,1.000",
+)
+TEXT = "grey-haired ann's, the."
+
+
+def utterance(text: str = TEXT, f0: float = 170.0) -> teacher.Utterance:
+    """1.2 seconds of a buzz that is said to be these words."""
+    phase = np.cumsum(np.full(19200, f0 / 16000))
+    buzz = sum(np.cos(2 * np.pi * k * phase) for k in range(1, 20)) * 400
+    tokens = tuple(teacher.parse_token(token) for token in TOKENS)
+    return teacher.Utterance(text, tokens, np.asarray(buzz).astype(np.int16), 16000)
+
+
+@pytest.fixture
+def speech(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A corpus of one shard with eight utterances."""
+    said = [utterance(f0=150 + 10 * i) for i in range(8)]
+    monkeypatch.setattr(teacher, "speak", lambda *_: said)
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    corpus.write_shard(folder, "000", [TEXT] * 8, Path("unused"))
+    return folder
+
+
+def test_phones_are_arpabet_with_stress() -> None:
+    names = [teacher.arpabet("ax", "0"), teacher.arpabet("ey", "1"), teacher.arpabet("d", "1")]
+    assert names == ["AH0", "EY1", "D"]
+    assert [teacher.arpabet(name) for name in ("ax0", "iy0", "k")] == ["AH0", "IY0", "K"]
+
+
+def test_tokens_are_found_in_their_text() -> None:
+    tokens = utterance().tokens
+    found = teacher.spans(TEXT, tokens)
+    assert found is not None
+    assert [TEXT[a:b] for a, b in found] == ["grey-haired", "ann's", "the"]
+    assert teacher.spans("grey-haired ann's.", tokens) is None
+
+
+def test_a_record_is_trimmed_to_whole_hops() -> None:
+    record, samples = corpus.to_record(utterance(), MelConfig(), 0, 0)
+    assert len(samples) == record.samples and record.samples % 256 == 0
+    assert record.samples / 22050 == pytest.approx(1.0 - 0.3 + 2 * corpus.SILENCE, abs=256 / 22050)
+    assert record.units[0].start == pytest.approx(corpus.SILENCE)
+
+
+@pytest.mark.parametrize("letters", [0.0, 1.0])
+def test_symbols_have_rising_times_and_spell_the_text(letters: float) -> None:
+    record, _ = corpus.to_record(utterance(), MelConfig(), 0, 0)
+    found = corpus.to_sequence(record, letters, random.Random(0))
+    symbols = {number: symbol for symbol, number in SYMBOL_TO_ID.items()}
+    spelled = [symbols[number] for number in found.ids]
+    phones = [
+        "@G",
+        "@R",
+        "@EY1",
+        "-",
+        "@HH",
+        "@D",
+        " ",
+        "@AE1",
+        "@N",
+        "@Z",
+        ",",
+        " ",
+        "@DH",
+        "@AH0",
+        ".",
+    ]
+    assert spelled == (list(TEXT) if letters else phones)
+    assert len(found.boundaries) == len(found.ids) + 1
+    assert (np.diff(found.boundaries) >= 0).all()
+    if not letters:  # the Z of "ann's" ends where the teacher ended it
+        assert found.boundaries[spelled.index("@Z") + 1] == pytest.approx(0.8 - 0.25)
+
+
+def test_a_shard_gives_back_what_was_written(speech: Path) -> None:
+    read = corpus.Corpus(speech)
+    assert len(read) == 8
+    for i, record in enumerate(read.records):
+        assert read.audio(i).shape == (record.samples,)
+        assert read.mel(i).shape == (record.frames, 80)
+        _, samples = corpus.to_record(utterance(f0=150 + 10 * i), MelConfig(), 0, 0)
+        np.testing.assert_array_equal(read.audio(i), samples.astype(np.float32) / 32768)
+
+
+def test_pieces_cover_a_line() -> None:
+    line = "one, two three; four five six seven, eight. nine ten? eleven"
+    for seed in range(20):
+        assert " ".join(texts.pieces(line, random.Random(seed))) == line
+
+
+def test_utterances_are_speakable_and_end() -> None:
+    lines = ["he said (softly), never again, and left", "what is this? a line of text"]
+    found = texts.utterances(lines, words=5)
+    assert len(found) > 6
+    assert all(text[-1] in ".?!" or text[-1].isalpha() for text in found)
+    assert sum(text[-1] == "." for text in found) > len(found) / 2
+    assert found == texts.utterances(lines, words=5)
+
+
+def test_lines_that_a_teacher_might_read_differently_are_left_out(tmp_path: Path) -> None:
+    listed = tmp_path / "texts.txt"
+    listed.write_text('He said "yes".\nAn emoji \U0001f600 here\nMr. Smith -- again.\n', "utf-8")
+    assert texts.read_lines(listed) == ["he said yes.", "an emoji here", "mister smith , again."]
+
+
+def test_the_lexicon_follows_running_speech(speech: Path, tmp_path: Path) -> None:
+    said = lexicon.as_in_speech({"the": ("DH", "IY0"), "zoo": ("Z", "UW1")}, corpus.Corpus(speech))
+    assert said == {"the": ("DH", "AH0"), "zoo": ("Z", "UW1")}
+    lexicon.write(tmp_path / "lexicon.tsv", said)
+    mapped = Lexicon.open(tmp_path / "lexicon.tsv")
+    assert mapped.lookup("the") == "DH AH0"
+    assert mapped.lookup("zoo") == "Z UW1"
+    words = lexicon.words_of(["don't stop, ann's cat", "ann"], [])
+    assert words == ["ann", "cat", "don't", "stop"]
+
+
+def test_pulses_are_found_to_the_sample() -> None:
+    rate, f0 = 22050, 180.0
+    places = np.arange(200, 22050 - 200, rate / f0)
+    residual = np.zeros(rate)
+    residual[places.round().astype(int)] = 1.0
+    guess = 2 * np.pi * f0 * np.arange(rate) / rate + 2.0  # the right rate, the wrong offset
+    phase = pitch.pulse_phase(residual, guess, np.ones(rate, bool), rate)
+    inner = places[10:-10]
+    at_pulses = np.interp(inner, np.arange(rate), phase) / (2 * np.pi)
+    assert np.abs(at_pulses - at_pulses.round()).max() * rate / f0 < 1.0
+
+
+def test_the_pitch_of_a_buzz() -> None:
+    pytest.importorskip("parselmouth", reason="the train extra is not installed")
+    rate = 22050
+    phase = np.cumsum(np.full(rate, 180.0 / rate))
+    buzz = sum(np.cos(2 * np.pi * k * phase) for k in range(1, 20)) * 0.02
+    found = pitch.analyse(np.asarray(buzz)[: 256 * 80], rate, 256)
+    assert found is not None and found.voiced[10:-10].all()
+    np.testing.assert_allclose(found.f0[10:-10], 180, rtol=0.01)
+    assert pitch.analyse(np.zeros(256 * 40), rate, 256) is None
+
+
+def test_tacotron2_learns_and_resumes(
+    speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = replace(tacotron2.SMALL, encoder_embedding_dim=32, symbols_embedding_dim=32,
+                    attention_rnn_dim=32, decoder_rnn_dim=32, prenet_dim=16)  # fmt: skip
+    monkeypatch.setattr(tacotron2, "SMALL", small)
+    recipe = tacotron2.Recipe(steps=50, postnet_from=20, save_every=10)
+    trainer = tacotron2.Trainer(speech, tmp_path, recipe, "cpu")
+    trainer.train()
+    resumed = tacotron2.Trainer(speech, tmp_path, replace(recipe, steps=100), "cpu")
+    assert resumed.step == 50
+    for name, tensor in trainer.trainee.state_dict().items():
+        assert torch.equal(tensor, resumed.trainee.state_dict()[name]), name
+    resumed.train()
+    first, last = (json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines())
+    assert last["mel"] < first["mel"]
+    assert last["guide"] < first["guide"]
+    assert "post" in last
+
+
+def test_the_vocoder_learns_and_resumes(speech: Path, tmp_path: Path) -> None:
+    frames = [record.frames for record in corpus.Corpus(speech).records]
+    np.savez(
+        speech / "000.pitch.npz",
+        phase=np.zeros(sum(n - 1 for n in frames) * 256, np.float16),
+        f0=np.full(sum(frames), 170, np.float32),
+        voiced=np.ones(sum(frames), bool),
+    )
+    recipe = vocoder.Recipe(steps=4, pitch_steps=2, crops=2, frames=24, listen_from=0.5)
+    trainer = vocoder.Trainer(speech, tmp_path, recipe, "cpu")
+    piece = trainer.crops.draw(2, 24, np.random.default_rng(0))
+    before = trainer.losses(piece, listen=True)
+    trainer.train()
+    after = trainer.losses(piece, listen=True)
+    assert after["flow"] < before["flow"]
+    resumed = vocoder.Trainer(speech, tmp_path, replace(recipe, steps=5), "cpu")
+    assert resumed.step == 4
+    resumed.train()
+    assert (tmp_path / "state.pt").exists()
+
+
+def test_blurring_keeps_a_flat_mel_and_smears_a_line() -> None:
+    chance = np.random.default_rng(0)
+    flat = torch.full((1, 80, 30), -3.0)
+    line = flat.clone()
+    line[:, 40] = 3.0
+    blurred = vocoder.blurred(line, chance)
+    assert blurred.shape == line.shape
+    assert float(blurred[:, 40].mean()) < 3.0
+    assert float((vocoder.blurred(flat, chance) - flat).abs().mean()) < 0.3
+
+
+def test_the_mel_distance_is_zero_for_equals_only() -> None:
+    audio = torch.randn(1, 8192) * 0.1
+    distance = vocoder.MelDistance()
+    assert float(distance(audio, audio)) == 0
+    assert float(distance(audio, audio * 0.5)) > 0.1
+
+
+def test_the_rate_rises_holds_and_falls() -> None:
+    schedule = loop.Schedule(peak=1.0, end=0.01, steps=1000, hold=0.5, warmup=10)
+    assert schedule.rate(0) == pytest.approx(0.1)
+    assert schedule.rate(300) == 1.0
+    assert schedule.rate(750) == pytest.approx(0.1)
+    assert schedule.rate(1000) == pytest.approx(0.01)
+
+
+def diagonal(frames: int = 120, symbols: int = 40) -> torch.Tensor:
+    places = torch.linspace(0, symbols - 1, frames)[:, None]
+    return torch.softmax(-((torch.arange(symbols) - places) ** 2), 1)
+
+
+def test_a_good_alignment_has_no_problem() -> None:
+    assert quality.alignment_problem(diagonal(), hit_limit=False) is None
+
+
+def test_what_is_wrong_with_an_alignment_is_named() -> None:
+    good = diagonal()
+    assert quality.alignment_problem(good, hit_limit=True) == "did not stop"
+    assert quality.alignment_problem(good[:90], hit_limit=False) == "did not reach the end"
+    repeated = torch.cat([good[:80], good[40:]])
+    assert quality.alignment_problem(repeated, hit_limit=False) == "went back"
+    skipped = torch.cat([good[:50], good[75:]])
+    assert quality.alignment_problem(skipped, hit_limit=False) == "skipped symbols"
+
+
+@pytest.mark.slow
+def test_the_teacher_speaks(tmp_path: Path) -> None:
+    try:
+        program = teacher.build(tmp_path)
+    except teacher.TTSError as error:
+        pytest.skip(str(error))
+    spoken = teacher.speak(program, ["hello world."], tmp_path)
+    assert [token.text for token in spoken[0].tokens] == ["hello", "world"]
+    assert [p.symbol for p in spoken[0].tokens[0].words[0]] == ["HH", "AH0", "L", "OW1"]
+    assert teacher.look_up(program, ["kennedy"], tmp_path)["kennedy"][:2] == ("K", "EH1")

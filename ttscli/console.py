@@ -1,0 +1,206 @@
+"""Shows events: progress and notes for people, JSON lines for programs, nothing when quiet."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections import Counter
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from ttscli.events import (
+    Event,
+    Limited,
+    Resampled,
+    SentenceSpoken,
+    TextDropped,
+    TextSplit,
+    VoiceLoaded,
+    Written,
+)
+from ttscli.files import output_errors, standard_output
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+_MOST_NAMED = 12  # distinct characters that a note about dropped text names
+
+
+class Reporter(AbstractContextManager["Reporter"]):
+    """Takes events; this one shows none of them."""
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Show what is left to be shown."""
+
+
+class JsonLines(Reporter):
+    """One JSON object per event, on standard output, or on standard error where audio has that."""
+
+    def __init__(self, *, on_stderr: bool) -> None:
+        self._show = say if on_stderr else put
+
+    def __call__(self, event: Event) -> None:
+        """Show an event: its name in snake case, then its fields."""
+        name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
+        self._show(json.dumps({"event": name, **asdict(event)}))
+
+
+class Human(Reporter):
+    """Progress while it lasts, then notes, on standard error; the finished file on the output."""
+
+    def __init__(self, *, verbose: bool = False) -> None:
+        self._verbose = verbose
+        self._progress = _progress() if sys.stderr is not None and sys.stderr.isatty() else None
+        self._notes: list[str] = []
+        self._dropped: Counter[str] = Counter()
+        self._sentences = 0
+        self._speech_s = 0.0
+        self._began = time.perf_counter()
+
+    def __enter__(self) -> Human:
+        if self._progress is not None:
+            self._progress.start()
+            self._progress.add_task("loading", total=None, sentences="", speed="")
+        return self
+
+    def __call__(self, event: Event) -> None:
+        """Show an event, or keep it for a note at the end."""
+        match event:
+            case VoiceLoaded(voice, device, seconds):
+                self._began = time.perf_counter()
+                self._detail(f"voice {voice} on {device}, loaded in {seconds:.1f} s")
+            case TextSplit(sentences, characters):
+                self._sentences = sentences
+                self._update(total=characters, description="speaking")
+            case SentenceSpoken():
+                self._spoken(event)
+            case TextDropped(text, count):
+                self._dropped[text] += count
+            case Resampled(path, from_rate, to_rate):
+                self._notes.append(f"{path}: resampled from {from_rate} to {to_rate} Hz")
+            case Limited(path, samples, peak):
+                note = f"{path}: too loud in {samples} samples (peak {peak:.2f}), softly limited"
+                self._notes.append(note)
+            case Written(path, duration_s):
+                self._written(path, duration_s)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+        if error is None:
+            if self._dropped:
+                say(_dropped_note(self._dropped))
+            for note in self._notes:
+                say(note)
+
+    def _spoken(self, event: SentenceSpoken) -> None:
+        self._speech_s += event.duration_s
+        elapsed = time.perf_counter() - self._began
+        self._update(
+            completed=event.characters,
+            sentences=f"{event.index + 1}/{self._sentences}",
+            speed=f"{self._speech_s / elapsed:.1f}×",
+        )
+        self._detail(f"sentence {event.index + 1}, {event.duration_s:.2f} s: {event.text}")
+
+    def _written(self, path: str, duration_s: float) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            elapsed = time.perf_counter() - self._began
+            speed = duration_s / elapsed
+            say(f"{duration_s:.1f} s of speech in {elapsed:.1f} s ({speed:.1f}×)")
+        if path != "-":
+            put(path)
+
+    def _update(self, **fields: object) -> None:
+        if self._progress is not None:
+            self._progress.update(self._progress.task_ids[0], **fields)  # type: ignore[arg-type]  # columns' own fields
+
+    def _detail(self, line: str) -> None:
+        if not self._verbose:
+            return
+        if self._progress is not None:
+            self._progress.console.print(printable(line), markup=False, highlight=False)
+        else:
+            say(line)
+
+
+def make_reporter(quiet: bool, as_json: bool, verbose: bool, *, audio_on_stdout: bool) -> Reporter:
+    """The reporter that the options ask for."""
+    if as_json:
+        return JsonLines(on_stderr=audio_on_stdout)
+    return Reporter() if quiet else Human(verbose=verbose)
+
+
+def put(line: str) -> None:
+    """Write a line to standard output: paths come out as the bytes that they are."""
+    with output_errors("-"):
+        output = standard_output()
+        output.write(line.encode("utf-8", "surrogateescape") + b"\n")
+        output.flush()
+
+
+def say(line: str) -> None:
+    """Write a line to standard error, if there is one to read it."""
+    if sys.stderr is not None:
+        sys.stderr.write(printable(line) + "\n")
+        sys.stderr.flush()
+
+
+def printable(text: str) -> str:
+    """Text as one line that cannot steer a terminal, whatever was in the input."""
+    return "".join(c if c.isprintable() else _code(c) for c in " ".join(text.splitlines()))
+
+
+def _code(character: str) -> str:
+    return f"U+{ord(character):04X}"
+
+
+def _dropped_note(dropped: Counter[str]) -> str:
+    names = ["control characters" if text == "\ufffd" else text for text in dropped]
+    more = len(names) - _MOST_NAMED
+    listed = " ".join(names[:_MOST_NAMED]) + (f" and {more} others" if more > 0 else "")
+    count = sum(dropped.values())
+    return f"left out {count} character{'s' * (count > 1)} that cannot be spoken: {listed}"
+
+
+def _progress() -> Progress:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        SpinnerColumn,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[sentences]}"),
+        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[speed]}"),
+        TextColumn("  "),  # room for "^C": it would break the line, and the bar would stay behind
+        console=Console(stderr=True),
+        transient=True,
+    )

@@ -1,0 +1,60 @@
+"""Where and in which precision the models run, or in words why they cannot."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ttscli.errors import TemporaryError, UsageError
+
+PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8")
+
+
+def choose_device(name: str) -> str:
+    """The torch device of this name, or the reason why it cannot be; auto takes a GPU if any."""
+    import torch
+
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]+)?", name):
+        todo = "use auto, cpu, cuda, cuda:N or mps"
+        raise UsageError(f"there is no device {name!r}", todo=todo)
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    reason = ""
+    if name == "mps" and not torch.backends.mps.is_available():
+        reason = "torch finds no Apple GPU"
+    elif name.startswith("cuda") and not torch.cuda.is_available():
+        built = torch.version.cuda is not None
+        reason = "torch finds no NVIDIA GPU" if built else "this torch was built without CUDA"
+    elif name.startswith("cuda:") and int(name[5:]) >= torch.cuda.device_count():
+        reason = f"there are {torch.cuda.device_count()} GPUs, counted from 0"
+    if reason:
+        raise UsageError(f"the device {name} cannot be used: {reason}", todo="use cpu")
+    return name
+
+
+def check_precision(precision: str) -> None:
+    """Refuse a precision in which the models cannot run."""
+    if precision not in PRECISIONS:
+        raise UsageError(
+            f"there is no precision {precision!r}", todo=f"use {', '.join(PRECISIONS)}"
+        )
+    if precision not in ("auto", "fp32"):
+        what = f"the precision {precision} cannot be used: the models run in fp32 only so far"
+        raise UsageError(what, todo="use fp32")
+
+
+@contextmanager
+def device_errors(device: str) -> Iterator[None]:
+    """Say in one line that memory ran out, which torch says in many."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        what = f"there is not enough free memory on {device}"
+        raise TemporaryError(what, todo="wait for some, or use cpu") from error
+    except RuntimeError as error:
+        if "can't allocate memory" in str(error):
+            raise MemoryError from error
+        raise

@@ -1,0 +1,321 @@
+"""Text in, speech out: the library."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from ttscli.audio import Audio, Samples
+from ttscli.checkpoints import load_tacotron2
+from ttscli.devices import check_precision, choose_device, device_errors
+from ttscli.errors import InputError, UsageError, VoiceError
+from ttscli.events import (
+    OnEvent,
+    SentenceSpoken,
+    SentenceUnfinished,
+    TextDropped,
+    TextSplit,
+    VoiceLoaded,
+    ignore,
+)
+from ttscli.vocoders import Vocoder, check_vocoder, load_vocoder
+from ttscli.voices import Voice, find_voice
+
+if TYPE_CHECKING:
+    import torch
+
+    from ttscli.core.tacotron2 import Tacotron2
+    from ttscli.text.frontend import Frontend
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence of a speech."""
+
+    text: str
+    """As it was given."""
+    start: int
+    """Its first sample in the speech."""
+    samples: int
+    """How many samples it has."""
+    finished: bool
+    """False if it ran into the step limit: its end may be noise, or missing."""
+
+
+@dataclass(frozen=True)
+class Speech(Audio):
+    """Spoken text; it plays itself in a notebook."""
+
+    text: str = ""
+    """What was to be said."""
+    sentences: tuple[Sentence, ...] = ()
+    """Its sentences, in order."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether every sentence came to its end."""
+        return all(sentence.finished for sentence in self.sentences)
+
+    def _repr_html_(self) -> str:
+        """A player."""
+        data = base64.b64encode(self.wav()).decode()
+        return f'<audio controls src="data:audio/wav;base64,{data}"></audio>'
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A sentence that waits to be spoken."""
+
+    index: int
+    """Its place among the sentences of that text, from 0."""
+    text: str
+    """As it was given."""
+    ids: list[int]
+    """As the voice reads it: an id per symbol."""
+    first: bool
+    """Whether it is the first of its text that is spoken."""
+    characters: int
+    """Characters of the text up to its end."""
+    total_characters: int
+    """Characters of the text."""
+
+
+class Synthesizer:
+    """A voice, loaded and ready to speak.
+
+    Args:
+        tacotron2: text to mel.
+        vocoder: mel to audio.
+        frontend: text to symbols.
+        sample_rate: of the vocoder's audio.
+        pause: silence between sentences, seconds.
+        device: where both models are.
+        on_event: takes what happens, see `ttscli.events`.
+    """
+
+    def __init__(
+        self,
+        tacotron2: Tacotron2,
+        vocoder: Vocoder,
+        frontend: Frontend,
+        *,
+        sample_rate: int = 22050,
+        pause: float = 0.2,
+        device: str = "cpu",
+        on_event: OnEvent = ignore,
+    ) -> None:
+        self.tacotron2, self.vocoder, self.frontend = tacotron2, vocoder, frontend
+        self.sample_rate, self.device, self.on_event = sample_rate, device, on_event
+        self._silence = np.zeros(round(pause * sample_rate), np.float32)
+
+    @classmethod
+    def from_voice(
+        cls,
+        name: str | Path | Voice = "small",
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        tacotron2: str | Path | None = None,
+        waveglow: str | Path | None = None,
+        vocoder: str = "waveglow",
+        sigma: float | None = None,
+        denoise: float | None = None,
+        pause: float = 0.2,
+        lexicon: str | Path | None = None,
+        on_event: OnEvent = ignore,
+    ) -> Synthesizer:
+        """Load a voice.
+
+        Args:
+            name: a built-in or downloaded voice, or a folder with a `voice.json`.
+            device: auto, cpu, cuda, cuda:N or mps.
+            precision: auto or fp32.
+            tacotron2: a checkpoint instead of the voice's; the voice's lexicon, which belongs to
+                its own Tacotron 2, is then not used.
+            waveglow: a checkpoint instead of the voice's.
+            vocoder: waveglow or griffin-lim.
+            sigma: standard deviation of WaveGlow's noise; None is the voice's.
+            denoise: strength of the bias remover, 0 is off; None is the voice's.
+            pause: silence between sentences, seconds.
+            lexicon: file of `word<TAB>replacement` or `word<TAB>{AA1 R P AH0}` lines.
+            on_event: takes what happens, see `ttscli.events`.
+        """
+        started = time.perf_counter()
+        voice = name if isinstance(name, Voice) else find_voice(name)
+        check_vocoder(vocoder, waveglow=waveglow, sigma=sigma, denoise=denoise)
+        if tacotron2 is not None:
+            voice = replace(voice, tacotron2=Path(tacotron2), lexicon=None)
+        if waveglow is not None:
+            voice = replace(voice, waveglow=Path(waveglow), denoiser=None)
+        if sigma is not None:
+            voice = replace(voice, sigma=_amount("sigma", sigma))
+        if denoise is not None:
+            voice = replace(voice, denoise=_amount("denoise", denoise))
+        pause = _amount("pause", pause)
+        check_precision(precision)
+        chosen = choose_device(device)
+        frontend = _frontend(voice, lexicon)
+        with device_errors(chosen):
+            synthesizer = cls(
+                load_tacotron2(voice.tacotron2).to(chosen),
+                load_vocoder(vocoder, voice, chosen),
+                frontend,
+                sample_rate=voice.sample_rate,
+                pause=pause,
+                device=chosen,
+                on_event=on_event,
+            )
+        on_event(VoiceLoaded(voice.name, chosen, time.perf_counter() - started))
+        return synthesizer
+
+    def __call__(self, text: str, seed: int = 0) -> Speech:
+        """Speak a text: the pieces of `stream`, joined."""
+        return self._joined(text, self.stream(text, seed))
+
+    def stream(self, text: str, seed: int = 0) -> Iterator[Speech]:
+        """Speak a text sentence by sentence; the pieces joined are the whole.
+
+        Each piece but the first begins with the pause that precedes its sentence.
+        """
+        for line in self._lines(text):
+            yield from self._speak([line], seed)
+
+    def map(self, texts: Iterable[str], seed: int = 0, batch_size: int = 1) -> Iterator[Speech]:
+        """Speak many texts, in order, each as if it were the only one.
+
+        Args:
+            texts: read as they are needed.
+            seed: for each of the texts.
+            batch_size: sentences that a GPU computes together. A CPU takes one after the other,
+                so that its samples never depend on what else there is to say.
+        """
+        if self.device == "cpu":
+            yield from (self(text, seed) for text in texts)
+            return
+        numbered = enumerate(texts)
+        queue = ((number, text, line) for number, text in numbered for line in self._lines(text))
+        pieces = (
+            (number, text, piece)
+            for batch in _batches(queue, batch_size)
+            for (number, text, _), piece in zip(
+                batch, self._speak([line for _, _, line in batch], seed), strict=True
+            )
+        )
+        for (_, text), group in itertools.groupby(pieces, key=itemgetter(0, 1)):
+            yield self._joined(text, (piece for _, _, piece in group))
+
+    def _lines(self, text: str) -> Iterator[_Line]:
+        """The sentences of a text that have something to say, read as they are needed."""
+        from ttscli.text.sentences import split_sentences
+
+        sentences = split_sentences(text)
+        total = sum(map(len, sentences))
+        done, spoken = 0, 0
+        if sentences:
+            self.on_event(TextSplit(len(sentences), total))
+        for index, sentence in enumerate(sentences):
+            done += len(sentence)
+            encoded = self.frontend.encode(sentence)
+            for dropped in encoded.dropped:
+                self.on_event(TextDropped(dropped.text, dropped.count, index))
+            if encoded.speakable:
+                yield _Line(index, sentence, encoded.ids, spoken == 0, done, total)
+                spoken += 1
+        if not spoken:
+            raise InputError("there is nothing to say: no word in the text can be spoken")
+
+    def _speak(self, lines: Sequence[_Line], seed: int) -> list[Speech]:
+        """Speak sentences side by side, each as it would be spoken alone."""
+        import torch
+        from torch.nn.utils.rnn import pad_sequence
+
+        lengths = torch.tensor([len(line.ids) for line in lines])
+        ids = pad_sequence([torch.tensor(line.ids) for line in lines], batch_first=True)
+        generators = [_generators(seed, line.index) for line in lines]
+        with torch.inference_mode(), device_errors(self.device):
+            output = self.tacotron2.infer(
+                ids.to(self.device),
+                lengths.to(self.device),
+                generator=[dropout for dropout, _ in generators],
+            )
+            # A vocoder needs a frame, even where the gate fired at the first.
+            frames = output.lengths.clamp(min=1).tolist()
+            mels = [mel[:, :n] for mel, n in zip(output.mel, frames, strict=True)]
+            audio = self.vocoder(mels, [noise for _, noise in generators])
+            rows = [row.float().cpu().numpy() for row in audio]
+        unfinished = output.hit_limit.tolist()
+        return [self._piece(*row) for row in zip(lines, rows, unfinished, strict=True)]
+
+    def _piece(self, line: _Line, samples: Samples, unfinished: bool) -> Speech:
+        """A spoken sentence, reported, with the pause before it."""
+        if not np.isfinite(samples).all():
+            what = f"it gave samples that are no numbers for {line.text!r:.60}"
+            raise VoiceError(what, where="the voice", todo="its checkpoints may be damaged")
+        duration = len(samples) / self.sample_rate
+        if unfinished:
+            self.on_event(SentenceUnfinished(line.index, line.text, duration))
+        self.on_event(
+            SentenceSpoken(line.index, line.text, line.characters, line.total_characters, duration)
+        )
+        silence = self._silence[:0] if line.first else self._silence
+        sentence = Sentence(line.text, len(silence), len(samples), not unfinished)
+        joined = np.concatenate([silence, samples])
+        return Speech(joined, self.sample_rate, line.text, (sentence,))
+
+    def _joined(self, text: str, pieces: Iterable[Speech]) -> Speech:
+        """One speech of many pieces."""
+        samples: list[Samples] = []
+        sentences: list[Sentence] = []
+        start = 0
+        for piece in pieces:
+            sentences += (replace(s, start=s.start + start) for s in piece.sentences)
+            samples.append(piece.samples)
+            start += len(piece.samples)
+        return Speech(np.concatenate(samples), self.sample_rate, text, tuple(sentences))
+
+
+def _amount(name: str, value: float) -> float:
+    if not 0 <= value < math.inf:
+        raise UsageError(f"{name} must be a number of at least 0, not {value:g}")
+    return value
+
+
+def _frontend(voice: Voice, user_lexicon: str | Path | None) -> Frontend:
+    from ttscli.text.frontend import Frontend
+    from ttscli.text.lexicon import Lexicon, UserLexicon
+
+    lexicons: list[Lexicon | UserLexicon] = []
+    if user_lexicon is not None:
+        lexicons.append(UserLexicon.open(user_lexicon))
+    if voice.lexicon is not None:
+        lexicons.append(Lexicon.open(voice.lexicon))
+    return Frontend(voice.cleaners, lexicons, final_stop=voice.final_stop)
+
+
+def _generators(seed: int, index: int) -> tuple[torch.Generator, torch.Generator]:
+    """The randomness of a sentence: the prenet's dropout, the vocoder's noise.
+
+    It depends on nothing but the seed and the sentence's place in its text. The draws are made on
+    the CPU, which gives every device the same ones.
+    """
+    import torch
+
+    words = np.random.SeedSequence(seed, spawn_key=(index,)).generate_state(2, np.uint64)
+    dropout, noise = (torch.Generator().manual_seed(int(word) >> 1) for word in words)
+    return dropout, noise
+
+
+def _batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    iterator = iter(items)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch

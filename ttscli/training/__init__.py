@@ -1,0 +1,1 @@
+"""The recipe of the built-in voice; nothing else imports it."""

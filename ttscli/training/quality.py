@@ -1,0 +1,220 @@
+"""Measures a voice: word error rates of an offline listener, and failures of the attention.
+
+The listener is pocketsphinx, a weak one: read its error rates as ratios to the teacher's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.signal import resample_poly
+
+from ttscli.audio import Audio
+from ttscli.core.mel import GriffinLim, MelConfig, MelSpectrogram
+from ttscli.synthesizer import Synthesizer
+from ttscli.text.cleaners import english_cleaners
+from ttscli.text.sentences import split_sentences
+from ttscli.training import teacher
+from ttscli.training.corpus import DITHER, to_record
+from ttscli.vocoders import GriffinLimVocoder, Vocoder
+
+Floats = NDArray[np.float32]
+
+_LISTENER_RATE = 16000
+_SKIPPED = 0.15  # a symbol that never got more of the attention than this was not read
+_SKIPPED_RUN = 4  # so many of them in a row are a skip
+_BACK = 5.0  # symbols that the attention may fall back
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well the listener understood one way of speaking."""
+
+    name: str
+    """Which way."""
+    word_errors: float
+    """Word error rate over all sentences."""
+    character_errors: float
+    """Character error rate over all sentences."""
+    seconds: float
+    """Length of the audio."""
+    clipped: int
+    """Samples at full scale."""
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A sentence as the voice's Tacotron 2 says it."""
+
+    text: str
+    """What was to be said."""
+    mels: list[torch.Tensor]
+    """A log-mel (M, F) for each of its pieces."""
+    alignments: list[torch.Tensor]
+    """The attention of each piece (F, T)."""
+    problems: list[str]
+    """What went wrong in the attention, empty if nothing did."""
+
+
+def alignment_problem(alignment: torch.Tensor, hit_limit: bool) -> str | None:
+    """What is wrong with an attention (F, T): not ending, not reaching the end, skips, repeats."""
+    if hit_limit:
+        return "did not stop"
+    places = torch.arange(alignment.shape[1]).to(alignment)
+    centers = alignment @ places
+    if float(centers[-12:].max()) < alignment.shape[1] - 4:
+        return "did not reach the end"
+    fallen = centers.cummax(0).values - centers
+    if int((fallen > _BACK).sum()) >= 4:
+        return "went back"
+    run = 0
+    for most in alignment.max(0).values.tolist():
+        run = run + 1 if most < _SKIPPED else 0
+        if run >= _SKIPPED_RUN:
+            return "skipped symbols"
+    return None
+
+
+def say(voice: Synthesizer, text: str, seed: int = 0) -> Spoken:
+    """Let the voice's Tacotron 2 read a text."""
+    mels, alignments, problems = [], [], []
+    for piece in split_sentences(text):
+        ids = voice.frontend.encode(piece).ids
+        output = voice.tacotron2.infer(
+            torch.tensor([ids]),
+            torch.tensor([len(ids)]),
+            generator=torch.Generator().manual_seed(seed),
+        )
+        frames = int(output.lengths[0])
+        mels.append(output.mel[0, :, :frames].clone())
+        alignments.append(output.alignments[0, :frames].clone())
+        problem = alignment_problem(alignments[-1], bool(output.hit_limit[0]))
+        if problem:
+            problems.append(problem)
+    return Spoken(text, mels, alignments, problems)
+
+
+def vocode(vocoder: Vocoder, mels: Sequence[torch.Tensor], rate: int) -> Floats:
+    """Audio of one mel after the other, a fifth of a second apart."""
+    pieces: list[Floats] = []
+    for mel in mels:
+        audio = vocoder([mel], [torch.Generator().manual_seed(0)])[0].numpy()
+        pieces += [audio, np.zeros(rate // 5, np.float32)]
+    return np.concatenate(pieces[:-1])
+
+
+def teacher_audio(texts: Sequence[str], folder: Path) -> list[Floats]:
+    """What the teacher says to each text, as it stands in the corpus: trimmed and resampled."""
+    config, program = MelConfig(), teacher.build(folder)
+    spoken = teacher.speak(program, [english_cleaners(text) for text in texts], folder)
+    if len(spoken) != len(texts):
+        raise ValueError(f"the teacher's words are known for {len(spoken)} of {len(texts)} texts")
+    audio = (to_record(utterance, config, 0, 0)[1] for utterance in spoken)
+    return [samples.astype(np.float32) / np.float32(32768) for samples in audio]
+
+
+def teacher_mels(audio: Iterable[Floats]) -> list[torch.Tensor]:
+    """Log-mels (M, F) of dithered audio, as the vocoder was trained on them."""
+    analyse, chance = MelSpectrogram(), np.random.default_rng(0)
+    dithered = (x + chance.standard_normal(len(x)).astype(np.float32) * DITHER for x in audio)
+    return [analyse(torch.from_numpy(x)[None])[0] for x in dithered]
+
+
+def transcribe(audio: Floats) -> str:
+    """What the listener understands of audio at 22050 Hz."""
+    heard = resample_poly(audio, _LISTENER_RATE, MelConfig().sample_rate)
+    silence = np.zeros(int(0.3 * _LISTENER_RATE))
+    heard = np.concatenate([silence, heard, silence])
+    heard = heard + np.random.default_rng(0).standard_normal(len(heard)) * 1e-4
+    loud = heard / max(1e-6, float(np.abs(heard).max())) * 0.7
+    decoder = _decoder()
+    decoder.start_utt()
+    decoder.process_raw((loud * 32767).astype(np.int16).tobytes(), full_utt=True)
+    decoder.end_utt()
+    found = decoder.hyp()
+    return found.hypstr if found else ""
+
+
+@lru_cache(maxsize=1)
+def _decoder() -> Any:
+    from pocketsphinx import Decoder
+
+    return Decoder(samprate=_LISTENER_RATE, loglevel="FATAL")
+
+
+def plain_words(text: str) -> str:
+    """Words as the listener writes them: lower case, no punctuation."""
+    return " ".join(re.sub(r"[^a-z']", " ", english_cleaners(text)).split()) or "silence"
+
+
+def score(name: str, texts: Sequence[str], audio: Sequence[Floats], listeners: int) -> Score:
+    """Let listeners transcribe the audio of each text, and count their errors."""
+    import jiwer
+
+    with ProcessPoolExecutor(listeners) as pool:
+        heard = [plain_words(text) for text in pool.map(transcribe, audio)]
+    wanted = [plain_words(text) for text in texts]
+    samples = np.concatenate(list(audio))
+    return Score(
+        name,
+        float(jiwer.wer(wanted, heard)),
+        float(jiwer.cer(wanted, heard)),
+        len(samples) / MelConfig().sample_rate,
+        int((np.abs(samples) >= 1).sum()),
+    )
+
+
+def measure(
+    voice: Synthesizer, texts: Sequence[str], folder: Path, listeners: int = 2
+) -> tuple[list[Score], list[Spoken]]:
+    """The scores of teacher, teacher's mels and voice, each with both vocoders.
+
+    Args:
+        voice: with its trained vocoder.
+        texts: sentences that were not trained on.
+        folder: for the teacher's files.
+        listeners: processes that transcribe.
+    """
+    griffin_lim = GriffinLimVocoder(GriffinLim())
+    rate = voice.sample_rate
+    said = teacher_audio(texts, folder)
+    copied = teacher_mels(said)
+    spoken = [say(voice, text) for text in texts]
+    ways: dict[str, list[Floats]] = {
+        "teacher": said,
+        "teacher's mel → Griffin-Lim": [vocode(griffin_lim, [mel], rate) for mel in copied],
+        "teacher's mel → WaveGlow": [vocode(voice.vocoder, [mel], rate) for mel in copied],
+        "Tacotron 2 → Griffin-Lim": [vocode(griffin_lim, s.mels, rate) for s in spoken],
+        "Tacotron 2 → WaveGlow": [vocode(voice.vocoder, s.mels, rate) for s in spoken],
+    }
+    scores = [score(name, texts, audio, listeners) for name, audio in ways.items()]
+    return scores, spoken
+
+
+def picture(spoken: Spoken, audio: Floats, path: Path) -> None:
+    """Draw the attention, the mel and the spectrogram of the audio, one above the other."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 9), layout="constrained")
+    top, middle, bottom = figure.subplots(3, 1)
+    top.imshow(spoken.alignments[0].T, aspect="auto", origin="lower")
+    top.set(title=spoken.text[:100], ylabel="symbol")
+    middle.imshow(spoken.mels[0], aspect="auto", origin="lower", vmin=-9, vmax=1)
+    middle.set(ylabel="mel bin")
+    bottom.specgram(audio + 1e-7, NFFT=1024, Fs=MelConfig().sample_rate, noverlap=768, vmin=-150)
+    bottom.set(xlabel="time (s)", ylabel="Hz")
+    figure.savefig(path, dpi=80)
+
+
+def save_audio(path: Path, audio: Floats) -> None:
+    """Write audio to listen to."""
+    Audio(audio, MelConfig().sample_rate).save(path)

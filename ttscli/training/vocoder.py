@@ -1,0 +1,301 @@
+"""Training of the built-in voice's vocoder on the teacher's speech.
+
+First the network that reads pitch off the mel, then the flow: by likelihood alone, and over the
+last quarter also by the mel spectrograms, at several resolutions, of what it says.
+
+Tensor letters: B batch, F mel frames, M mel bins, N bins of the lapped transform, S samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ttscli.core.harmonic_waveglow import HarmonicWaveGlow
+from ttscli.core.mel import MelConfig, Stft, mel_filterbank
+from ttscli.core.noise import draw_normal, row_generators
+from ttscli.core.waveglow import loss as flow_loss
+from ttscli.training import pitch
+from ttscli.training.corpus import DITHER, Corpus
+from ttscli.training.loop import (
+    Average,
+    Log,
+    Means,
+    Schedule,
+    apply_gradient,
+    load_state,
+    save_state,
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the vocoder is trained; shares of progress are of all steps."""
+
+    steps: int = 8000
+    """Optimizer steps of the flow."""
+    pitch_steps: int = 2500
+    """Optimizer steps of the pitch network, which is trained first."""
+    peak_rate: float = 1.5e-3
+    """Learning rate on the plateau."""
+    end_rate: float = 3e-5
+    """Learning rate at the end."""
+    hold: float = 0.35
+    """Share of progress after which the rate falls."""
+    crops: int = 6
+    """Pieces of speech in a batch."""
+    frames: int = 48
+    """Mel frames in a piece."""
+    listen_from: float = 0.75
+    """Share of progress from which samples are compared by their mels."""
+    flow_weight: float = 5.0
+    """Weight of the likelihood from then on; the mel distance weighs 1."""
+    sigma: float = 0.8
+    """Standard deviation of the noise of the samples that are compared."""
+    average: float = 0.995
+    """Decay of the averaged weights."""
+    clip: float = 5.0
+    """Largest norm of a gradient."""
+    seed: int = 0
+    """Of weights, crops and noise."""
+    save_every: int = 200
+    """Steps between saved states."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Crops of speech side by side."""
+
+    audio: Tensor
+    """Dithered samples (B, (F + 1) · N), from N before the first frame's centre on."""
+    mel: Tensor
+    """Log-mels (B, M, F)."""
+    phase: Tensor
+    """Phase of the pulses, radians, at the audio's samples (B, (F + 1) · N)."""
+    f0: Tensor
+    """F0 in Hz at the frames' borders (B, F + 2)."""
+    voiced: Tensor
+    """0 or 1 at the frames' borders (B, F + 2)."""
+
+    def to(self, device: torch.device) -> Piece:
+        """The same crops on a device."""
+        return Piece(*(tensor.to(device) for tensor in vars(self).values()))
+
+
+def analyse_shard(folder: Path, name: str) -> None:
+    """Find the pitch of a shard's utterances and write it beside them, as `NNN.pitch.npz`.
+
+    Utterances without voice get F0 0 everywhere.
+    """
+    corpus = Corpus(folder, [name])
+    config = MelConfig()
+    phases, f0s, voiced = [], [], []
+    for i, record in enumerate(corpus.records):
+        found = pitch.analyse(corpus.audio(i).astype(float), config.sample_rate, config.hop_length)
+        if found is None:
+            found = pitch.Pitch(
+                np.zeros(record.frames, np.float32),
+                np.zeros(record.frames, np.bool_),
+                np.zeros(record.samples, np.float32),
+            )
+        phases.append(found.phase.astype(np.float16))
+        f0s.append(found.f0)
+        voiced.append(found.voiced)
+    target = folder / f"{name}.pitch.npz"
+    partial = folder / f"{name}.pitch.partial.npz"
+    np.savez(
+        partial, phase=np.concatenate(phases), f0=np.concatenate(f0s), voiced=np.concatenate(voiced)
+    )
+    partial.replace(target)
+
+
+class Crops:
+    """Random pieces of the utterances whose pitch is known."""
+
+    def __init__(self, folder: Path, names: list[str] | None = None) -> None:
+        if names is None:
+            names = sorted(file.name.split(".")[0] for file in folder.glob("*.pitch.npz"))
+        self.corpus = Corpus(folder, names)
+        pitches = [dict(np.load(folder / f"{name}.pitch.npz")) for name in names]
+        self._phase = np.concatenate([p["phase"] for p in pitches])
+        self._f0 = np.concatenate([p["f0"] for p in pitches])
+        self._voiced = np.concatenate([p["voiced"] for p in pitches])
+        records = self.corpus.records
+        self._samples = np.cumsum([0] + [record.samples for record in records])
+        self._frames = np.cumsum([0] + [record.frames for record in records])
+
+    def draw(self, count: int, frames: int, chance: np.random.Generator) -> Piece:
+        """`count` pieces of `frames` frames, each utterance as likely as it is long."""
+        records, hop = self.corpus.records, MelConfig().hop_length
+        room = np.array([max(0, r.frames - frames - 1) for r in records])
+        room[self._f0[self._frames[:-1]] == 0] = 0
+        rows = []
+        for i in chance.choice(len(records), count, p=room / room.sum()):
+            first = int(chance.integers(1, room[i] + 1))
+            samples = slice((first - 1) * hop, (first + frames) * hop)
+            here = self._samples[i] + np.arange(samples.start, samples.stop)
+            borders = self._frames[i] + np.arange(first - 1, first + frames + 1)
+            rows.append(
+                (
+                    self.corpus.audio(i)[samples]
+                    + chance.standard_normal(len(here)).astype(np.float32) * DITHER,
+                    self.corpus.mel(i)[first : first + frames].T,
+                    self._phase[here].astype(np.float32),
+                    self._f0[borders],
+                    self._voiced[borders].astype(np.float32),
+                )
+            )
+        return Piece(*(torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)))
+
+
+def blurred(mel: Tensor, chance: np.random.Generator) -> Tensor:
+    """Log-mels (B, M, F) as a weak acoustic model would say them: blurred both ways, and noisy."""
+    noise = torch.from_numpy(chance.standard_normal(mel.shape).astype(np.float32)).to(mel)
+    x = mel + noise * float(chance.uniform(0, 0.3))
+    for axis, most in ((1, 1.2), (2, 1.5)):
+        width = float(chance.uniform(0.05, most))
+        taps = torch.exp(-(torch.arange(-4, 5, device=mel.device) ** 2) / (2 * width**2))
+        rows = x.transpose(axis, 2)
+        shape = rows.shape
+        padded = F.pad(rows.reshape(-1, 1, shape[2]), (4, 4), mode="replicate")
+        rows = F.conv1d(padded, (taps / taps.sum()).to(mel)[None, None])
+        x = rows.view(shape).transpose(axis, 2)
+    return x
+
+
+class MelDistance(nn.Module):
+    """Mean distance of log-mels at several resolutions.
+
+    Mel filters and not single bins: a distance of bins rewards combs of tones in place of noise.
+    """
+
+    _RESOLUTIONS = ((2048, 120), (1024, 80), (512, 40), (256, 20))  # n_fft, mel bins
+
+    def __init__(self) -> None:
+        super().__init__()
+        configs = [
+            MelConfig(n_fft=n_fft, hop_length=n_fft // 4, win_length=n_fft, n_mels=n_mels)
+            for n_fft, n_mels in self._RESOLUTIONS
+        ]
+        self.stfts = nn.ModuleList(Stft(config) for config in configs)
+        for i, config in enumerate(configs):
+            bank = mel_filterbank(config)
+            scale = (1024 / config.n_fft) ** 0.5 / bank.sum(1, keepdim=True).clamp(min=1e-9)
+            self.register_buffer(f"bank_{i}", bank * scale, persistent=False)
+
+    def _mels(self, audio: Tensor) -> Iterator[Tensor]:
+        for i, stft in enumerate(self.stfts):
+            spectrum = torch.view_as_real(stft(audio)).square().sum(-1)
+            yield (self.get_buffer(f"bank_{i}") @ (spectrum + 1e-7).sqrt() + 3e-3).log()
+
+    def forward(self, audio: Tensor, target: Tensor) -> Tensor:
+        """Distance of audio (B, S) and target (B, S), a scalar."""
+        pairs = zip(self._mels(audio), self._mels(target), strict=True)
+        return torch.stack([(mine - theirs).abs().mean() for mine, theirs in pairs]).mean()
+
+
+class Trainer:
+    """Trains and saves; started again on the same folder it goes on where it was."""
+
+    def __init__(self, corpus_folder: Path, folder: Path, recipe: Recipe, device: str) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.device, self.state = recipe, torch.device(device), folder / "state.pt"
+        self.crops = Crops(corpus_folder)
+        self.model = HarmonicWaveGlow().to(self.device)
+        self.distance = MelDistance().to(self.device)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), betas=(0.9, 0.99))
+        self.log = Log(folder / "log.jsonl")
+        self.step = 0
+        if self.state.exists():
+            state = load_state(self.state)
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step = state["step"]
+            self.average = Average(self.model, recipe.average)
+            self.average.model.load_state_dict(state["average"])
+        else:
+            self.train_pitch()
+            self.average = Average(self.model, recipe.average)
+            self.save()
+
+    def save(self) -> None:
+        """Write the state that the next start resumes from."""
+        save_state(
+            self.state,
+            {
+                "model": self.model.state_dict(),
+                "average": self.average.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "step": self.step,
+            },
+        )
+
+    def train_pitch(self) -> None:
+        """Train the network that reads pitch off the mel, on blurred and noisy mels too."""
+        recipe, means, net = self.recipe, Means(), self.model.pitch
+        optimizer = torch.optim.Adam(net.parameters())
+        schedule = Schedule(2e-3, 2e-5, recipe.pitch_steps, 0.3)
+        chance = np.random.default_rng(recipe.seed)
+        for step in range(recipe.pitch_steps):
+            piece = self.crops.draw(16, 64, chance).to(self.device)
+            f0, voiced = piece.f0[:, 1:-1].log(), piece.voiced[:, 1:-1]
+            mel = piece.mel if step % 2 else blurred(piece.mel, chance)
+            log_f0, voicing = self.model.read_pitch(mel)
+            error = ((log_f0 - f0).abs() * voiced).sum() / voiced.sum()
+            voicing_loss = F.binary_cross_entropy_with_logits(voicing, voiced)
+            (10 * error + voicing_loss).backward()  # type: ignore[no-untyped-call]  # torch's own
+            apply_gradient(optimizer, net, schedule.rate(step), recipe.clip)
+            wrong = ((voicing > 0) != (voiced > 0.5)).float().mean()
+            means.add({"f0_error": error.detach(), "voicing_error": wrong})
+            if (step + 1) % 100 == 0:
+                self.log.write(step + 1 - recipe.pitch_steps, means.take())
+        self.model.pitch.requires_grad_(False)
+
+    def train(self) -> HarmonicWaveGlow:
+        """Run to the recipe's last step and return the averaged model."""
+        recipe, means = self.recipe, Means()
+        self.model.pitch.requires_grad_(False)
+        schedule = Schedule(recipe.peak_rate, recipe.end_rate, recipe.steps, recipe.hold)
+        while self.step < recipe.steps:
+            chance = np.random.default_rng([recipe.seed, self.step])
+            piece = self.crops.draw(recipe.crops, recipe.frames, chance).to(self.device)
+            parts = self.losses(piece, self.step >= recipe.listen_from * recipe.steps)
+            loss = parts["flow"]
+            if "mel" in parts:
+                loss = recipe.flow_weight * loss + parts["mel"]
+            loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+            rate = schedule.rate(self.step)
+            norm = apply_gradient(self.optimizer, self.model, rate, recipe.clip)
+            self.step += 1
+            self.average.update(self.model, self.step)
+            means.add({**{name: part.detach() for name, part in parts.items()}, "norm": norm})
+            if self.step % 50 == 0:
+                self.log.write(self.step, {**means.take(), "rate": rate})
+            if self.step % recipe.save_every == 0:
+                self.save()
+        self.save()
+        model = self.average.model
+        assert isinstance(model, HarmonicWaveGlow)
+        return model
+
+    def losses(self, piece: Piece, listen: bool) -> dict[str, Tensor]:
+        """Negative log-likelihood per sample and, if asked for, the mel distance of a sample."""
+        model, hop = self.model, self.model.config.hop_length
+        source = model.excitation(piece.phase, piece.f0, piece.voiced)
+        parts = {"flow": flow_loss(model(piece.audio, piece.mel, source))}
+        if listen:
+            B, _, frames = piece.mel.shape
+            generators = row_generators(torch.Generator().manual_seed(self.step), B)
+            noise = [
+                self.recipe.sigma * draw_normal(generators, n, [frames] * B, piece.mel)
+                for n in model.config.noise_channels
+            ]
+            said = model.sample(piece.mel, source, noise)
+            parts["mel"] = self.distance(said[:, hop:-hop], piece.audio[:, hop:-hop])
+        return parts
