@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from ttscli.checkpoints import key_tables
-from ttscli.core.tacotron2 import Tacotron2, Tacotron2Config
-from ttscli.core.waveglow import WaveGlow, WaveGlowConfig
+from ttscli.core.configs import Tacotron2Config, WaveGlowConfig
+from ttscli.core.tacotron2 import Tacotron2
+from ttscli.core.waveglow import WaveGlow
 
 TACOTRON2_CONFIG = Tacotron2Config(
     n_mel_channels=3,

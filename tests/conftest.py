@@ -24,8 +24,9 @@ def tiny_voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from ttscli.checkpoints import save_safetensors
-    from ttscli.core.tacotron2 import Tacotron2, Tacotron2Config
-    from ttscli.core.waveglow import WaveGlow, WaveGlowConfig
+    from ttscli.core.configs import Tacotron2Config, WaveGlowConfig
+    from ttscli.core.tacotron2 import Tacotron2
+    from ttscli.core.waveglow import WaveGlow
 
     folder = tmp_path_factory.mktemp("voices") / "tiny"
     folder.mkdir()

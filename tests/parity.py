@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ttscli.core.waveglow import WaveGlow, WaveGlowConfig
+from ttscli.core.configs import WaveGlowConfig
+from ttscli.core.waveglow import WaveGlow
 
 TOLERANCE = 1e-4
 

@@ -146,7 +146,8 @@ def test_our_own_format_keeps_everything(tmp_path: Path, half: bool) -> None:
 
 
 def test_harmonic_waveglow_speaks_as_before_it_was_saved(tmp_path: Path) -> None:
-    from ttscli.core.harmonic_waveglow import HarmonicWaveGlow, HarmonicWaveGlowConfig
+    from ttscli.core.configs import HarmonicWaveGlowConfig
+    from ttscli.core.harmonic_waveglow import HarmonicWaveGlow
 
     config = HarmonicWaveGlowConfig(
         n_flows=3, n_early_every=2, n_condition=8, n_channels=6, n_layers=2, n_source=5,

@@ -298,9 +298,8 @@ def test_many_words_without_a_full_stop(run: Run) -> None:
 
 @pytest.mark.slow
 def test_megabyte_without_a_full_stop(run: Run) -> None:
-    for text in (b"word " * 200_000, b"a" * 10**6):
-        result = run("synth", stdin=text)
-        assert (result.code, result.out, result.err) == (0, b"speech.wav\n", "")
+    result = run("synth", stdin=b"word " * 200_000)
+    assert (result.code, result.out, result.err) == (0, b"speech.wav\n", "")
 
 
 def test_unknown_voice(run: Run) -> None:

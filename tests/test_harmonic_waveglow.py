@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
+from ttscli.core.configs import HarmonicWaveGlowConfig
 from ttscli.core.harmonic_waveglow import (
     HarmonicWaveGlow,
-    HarmonicWaveGlowConfig,
     LappedTransform,
     interpolate_frames,
     pulse_train,

@@ -10,7 +10,8 @@ import parity
 import pytest
 import torch
 
-from ttscli.core.mel import GriffinLim, MelConfig, MelSpectrogram, hz_to_mel, mel_to_hz
+from ttscli.core.configs import MelConfig
+from ttscli.core.mel import GriffinLim, MelSpectrogram, hz_to_mel, mel_to_hz
 
 
 @pytest.mark.parametrize("f_max", [7000, 8000])

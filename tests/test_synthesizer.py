@@ -19,8 +19,10 @@ from safetensors.torch import save_file
 
 from ttscli import Speech, Synthesizer
 from ttscli.audio import Samples
-from ttscli.checkpoints import load_tacotron2, load_waveglow
+from ttscli.checkpoints import load_tacotron2, load_waveglow, save_safetensors
+from ttscli.core.configs import Tacotron2Config, WaveGlowConfig
 from ttscli.core.denoiser import Denoiser, bias_spectrum
+from ttscli.core.tacotron2 import Tacotron2
 from ttscli.core.waveglow import WaveGlow
 from ttscli.devices import choose_device
 from ttscli.errors import InputError, TTSError, UsageError, VoiceError
@@ -268,6 +270,17 @@ def test_checkpoints_in_each_others_place(tiny_voice: Path) -> None:
         Synthesizer.from_voice(tiny_voice, waveglow=tiny_voice / "tacotron2.safetensors")
     with pytest.raises(VoiceError, match="not a Tacotron 2"):
         Synthesizer.from_voice(tiny_voice, tacotron2=tiny_voice / "waveglow.safetensors")
+
+
+def test_checkpoints_that_do_not_fit(tiny_voice: Path, tmp_path: Path) -> None:
+    fewer_symbols = Tacotron2(Tacotron2Config(n_symbols=20, attention_rnn_dim=2, decoder_rnn_dim=2))
+    save_safetensors(tmp_path / "t", fewer_symbols, "tacotron2")
+    with pytest.raises(VoiceError, match="trained on 20 symbols, not on the 148"):
+        Synthesizer.from_voice(tiny_voice, tacotron2=tmp_path / "t")
+    fewer_mels = WaveGlow(WaveGlowConfig(n_mel_channels=16, n_flows=2, n_layers=1, n_channels=2))
+    save_safetensors(tmp_path / "w", fewer_mels, "waveglow")
+    with pytest.raises(VoiceError, match="takes 16 mel bins, but the Tacotron 2 makes 80"):
+        Synthesizer.from_voice(tiny_voice, waveglow=tmp_path / "w")
 
 
 @pytest.mark.parametrize(

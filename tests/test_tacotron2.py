@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from ttscli.checkpoints import load_tacotron2
-from ttscli.core.tacotron2 import Tacotron2, Tacotron2Config, tacotron2_loss
+from ttscli.core.configs import Tacotron2Config
+from ttscli.core.tacotron2 import Tacotron2, tacotron2_loss
 from ttscli.training.attention_loop import decode
 
 TINY = Tacotron2Config(

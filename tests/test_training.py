@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from ttscli.core.mel import MelConfig
+from ttscli.core.configs import MelConfig
 from ttscli.text.lexicon import Lexicon
 from ttscli.text.symbols import SYMBOL_TO_ID
 from ttscli.training import (

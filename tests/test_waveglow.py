@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
+from ttscli.core.configs import WaveGlowConfig
 from ttscli.core.noise import draw_normal, row_generators
-from ttscli.core.waveglow import CouplingNet, WaveGlow, WaveGlowConfig, loss, squeeze
+from ttscli.core.waveglow import CouplingNet, WaveGlow, loss, squeeze
 
 TINY = WaveGlowConfig(
     n_mel_channels=3,

@@ -192,15 +192,17 @@ def _progress() -> Progress:
         TimeRemainingColumn,
     )
 
+    console = Console(stderr=True)
+    # A line that leaves room for "^C", which would break it: Rich could not wipe it any more.
+    bar_width = max(4, min(40, console.width - 42))
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
+        BarColumn(bar_width),
         TaskProgressColumn(),
         TextColumn("{task.fields[sentences]}"),
         TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[speed]}"),
-        TextColumn("  "),  # room for "^C": it would break the line, and the bar would stay behind
-        console=Console(stderr=True),
+        console=console,
         transient=True,
     )

@@ -166,9 +166,10 @@ class Synthesizer:
         chosen = choose_device(device)
         frontend = _frontend(voice, lexicon)
         with device_errors(chosen):
+            model = _tacotron2(voice).to(chosen)
             synthesizer = cls(
-                load_tacotron2(voice.tacotron2).to(chosen),
-                load_vocoder(vocoder, voice, chosen),
+                model,
+                load_vocoder(vocoder, voice, model.config.n_mel_channels, chosen),
                 frontend,
                 sample_rate=voice.sample_rate,
                 pause=pause,
@@ -300,6 +301,17 @@ def _frontend(voice: Voice, user_lexicon: str | Path | None) -> Frontend:
     if voice.lexicon is not None:
         lexicons.append(Lexicon.open(voice.lexicon))
     return Frontend(voice.cleaners, lexicons, final_stop=voice.final_stop)
+
+
+def _tacotron2(voice: Voice) -> Tacotron2:
+    from ttscli.text.symbols import SYMBOLS
+
+    model = load_tacotron2(voice.tacotron2)
+    known = model.config.n_symbols
+    if known != len(SYMBOLS):
+        what = f"it was trained on {known} symbols, not on the {len(SYMBOLS)} that text becomes"
+        raise VoiceError(what, where=str(voice.tacotron2))
+    return model
 
 
 def _generators(seed: int, index: int) -> tuple[torch.Generator, torch.Generator]:

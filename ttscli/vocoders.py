@@ -89,13 +89,18 @@ def check_vocoder(name: str, **waveglow_options: object) -> None:
         raise UsageError(f"{given[0]} belongs to WaveGlow and would do nothing with {name}")
 
 
-def load_vocoder(name: str, voice: Voice, device: str) -> Vocoder:
-    """The vocoder of this name for a voice, on a torch device."""
+def load_vocoder(name: str, voice: Voice, n_mels: int, device: str) -> Vocoder:
+    """The vocoder of this name for a voice whose mels have so many bins, on a torch device."""
     if name == "griffin-lim":
-        from ttscli.core.mel import GriffinLim, MelConfig
+        from ttscli.core.configs import MelConfig
+        from ttscli.core.mel import GriffinLim
 
-        return GriffinLimVocoder(GriffinLim(MelConfig(sample_rate=voice.sample_rate)).to(device))
+        config = MelConfig(sample_rate=voice.sample_rate, n_mels=n_mels)
+        return GriffinLimVocoder(GriffinLim(config).to(device))
     model = load_waveglow(voice.waveglow).to(device)
+    if model.config.n_mel_channels != n_mels:
+        what = f"it takes {model.config.n_mel_channels} mel bins, but the Tacotron 2 makes {n_mels}"
+        raise VoiceError(what, where=str(voice.waveglow))
     if voice.denoise == 0:
         return WaveGlowVocoder(model, voice.sigma)
     denoiser = _denoiser(model, voice).to(device)

@@ -38,7 +38,8 @@ def load_tacotron2(path: str | os.PathLike[str]) -> Tacotron2:
     Raises:
         VoiceError: in one line, what is wrong with the file.
     """
-    from ttscli.core.tacotron2 import Tacotron2, Tacotron2Config
+    from ttscli.core.configs import Tacotron2Config
+    from ttscli.core.tacotron2 import Tacotron2
 
     with _named(path):
         checkpoint = formats.read(Path(path))
@@ -57,7 +58,8 @@ def load_waveglow(path: str | os.PathLike[str]) -> WaveGlow | HarmonicWaveGlow:
         checkpoint = formats.read(Path(path))
         if checkpoint.kind == "harmonic-waveglow":
             return _harmonic_waveglow(checkpoint)
-        from ttscli.core.waveglow import WaveGlow, WaveGlowConfig
+        from ttscli.core.configs import WaveGlowConfig
+        from ttscli.core.waveglow import WaveGlow
 
         _check_kind(checkpoint, "waveglow")
         config = _config(WaveGlowConfig, checkpoint.config, waveglow_sizes(checkpoint.tensors))
@@ -65,7 +67,8 @@ def load_waveglow(path: str | os.PathLike[str]) -> WaveGlow | HarmonicWaveGlow:
 
 
 def _harmonic_waveglow(checkpoint: Checkpoint) -> HarmonicWaveGlow:
-    from ttscli.core.harmonic_waveglow import HarmonicWaveGlow, HarmonicWaveGlowConfig
+    from ttscli.core.configs import HarmonicWaveGlowConfig
+    from ttscli.core.harmonic_waveglow import HarmonicWaveGlow
 
     sizes = harmonic_waveglow_sizes(checkpoint.tensors)
     config = _config(HarmonicWaveGlowConfig, checkpoint.config, sizes)

@@ -16,67 +16,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ttscli.core.mel import MelConfig, mel_centers
+from ttscli.core.configs import HarmonicWaveGlowConfig, MelConfig
+from ttscli.core.mel import mel_centers
 from ttscli.core.noise import Generators, draw_normal, row_generators
 from ttscli.core.tacotron2_layers import length_mask
 from ttscli.core.waveglow import CouplingNet, Invertible1x1, WaveGlowOutput
 
 _SILENT_LOG_SCALE = -8.1  # of bins above the mel's range, where the training audio has only dither
-
-
-@dataclass(frozen=True)
-class HarmonicWaveGlowConfig:
-    """The sizes of the vocoder; the defaults are the built-in voice's."""
-
-    n_mel_channels: int = 80
-    """Mel bins M."""
-    sample_rate: int = 22050
-    """Samples per second, Hz."""
-    hop_length: int = 256
-    """Samples per mel frame, and bins N of the lapped transform."""
-    n_flows: int = 6
-    """Steps of flow."""
-    n_early_every: int = 3
-    """Flows between two early outputs."""
-    n_early_size: int = 32
-    """Channels that leave at each early output."""
-    n_condition: int = 96
-    """Channels of the conditioning made from the mel."""
-    n_channels: int = 128
-    """Channels of each coupling net's hidden state."""
-    n_layers: int = 4
-    """Dilated convolutions of each coupling net."""
-    kernel_size: int = 3
-    """Taps of each dilated convolution."""
-    n_source: int = 192
-    """Bins of the source that couplings see, in the transform and in its sine twin each."""
-    n_harmonics: int = 44
-    """Harmonics of the source at most."""
-    n_pitch_channels: int = 96
-    """Channels of the network that reads pitch and voicing off the mel."""
-
-    def leaves_early(self, flow: int) -> bool:
-        """Whether n_early_size channels leave in front of this flow."""
-        return flow > 0 and flow % self.n_early_every == 0
-
-    @property
-    def flow_channels(self) -> tuple[int, ...]:
-        """Channels of each flow."""
-        left = (flow // self.n_early_every * self.n_early_size for flow in range(self.n_flows))
-        return tuple(self.hop_length - early for early in left)
-
-    @property
-    def noise_channels(self) -> tuple[int, ...]:
-        """Channels of each draw of noise: what remains to the last flow, then the early outputs."""
-        early = sum(self.leaves_early(flow) for flow in range(self.n_flows))
-        return (self.flow_channels[-1], *[self.n_early_size] * early)
 
 
 class LappedTransform(nn.Module):

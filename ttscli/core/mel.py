@@ -6,32 +6,11 @@ Tensor letters: B batch, F mel frames, M mel bins, S samples, K frequency bins (
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-
-@dataclass(frozen=True)
-class MelConfig:
-    """How audio becomes a mel spectrogram; the defaults are those of the published voices."""
-
-    sample_rate: int = 22050
-    """Samples per second, Hz."""
-    n_fft: int = 1024
-    """Length of the Fourier transform, samples."""
-    hop_length: int = 256
-    """Distance between frames, samples."""
-    win_length: int = 1024
-    """Length of the Hann window, samples."""
-    n_mels: int = 80
-    """Number of mel bins."""
-    f_min: float = 0.0
-    """Lower edge of the lowest bin, Hz."""
-    f_max: float = 8000.0
-    """Upper edge of the highest bin, Hz."""
-    floor: float = 1e-5
-    """Magnitudes below this are raised to it before the logarithm."""
+from ttscli.core.configs import MelConfig
 
 
 def hz_to_mel(hz: Tensor) -> Tensor:

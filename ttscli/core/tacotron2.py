@@ -13,10 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ttscli.core.configs import Tacotron2Config
 from ttscli.core.noise import Generators, row_generators
-from ttscli.core.tacotron2_layers import Decoder, Encoder, Postnet, Tacotron2Config, length_mask
-
-__all__ = ["Tacotron2", "Tacotron2Config", "Tacotron2Output", "tacotron2_loss"]
+from ttscli.core.tacotron2_layers import Decoder, Encoder, Postnet, length_mask
 
 _MASK_CHUNK = 64  # decoder steps whose dropout masks are drawn at once
 

@@ -8,7 +8,6 @@ P prenet's width; r frames of a decoder step.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -16,49 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-@dataclass(frozen=True)
-class Tacotron2Config:
-    """Sizes of the model, named as in NVIDIA's configuration; defaults are the published ones."""
-
-    n_mel_channels: int = 80
-    """Mel bins."""
-    n_symbols: int = 148
-    """Size of the symbol table."""
-    symbols_embedding_dim: int = 512
-    """Width of a symbol's embedding."""
-    encoder_kernel_size: int = 5
-    """Width of the encoder's convolutions, symbols."""
-    encoder_n_convolutions: int = 3
-    """Number of the encoder's convolutions."""
-    encoder_embedding_dim: int = 512
-    """Width of the encoder's output, both directions together."""
-    attention_rnn_dim: int = 1024
-    """Width of the attention LSTM."""
-    attention_dim: int = 128
-    """Width in which query, memory and location are compared."""
-    attention_location_n_filters: int = 32
-    """Filters over the earlier attention weights."""
-    attention_location_kernel_size: int = 31
-    """Their width, symbols."""
-    n_frames_per_step: int = 1
-    """Mel frames that a decoder step makes."""
-    decoder_rnn_dim: int = 1024
-    """Width of the decoder LSTM."""
-    prenet_dim: int = 256
-    """Width of the prenet's two layers."""
-    postnet_embedding_dim: int = 512
-    """Width of the postnet's convolutions."""
-    postnet_kernel_size: int = 5
-    """Their width, frames."""
-    postnet_n_convolutions: int = 5
-    """Their number."""
-    gate_threshold: float = 0.5
-    """Speech ends where the gate's probability rises above this."""
-    p_attention_dropout: float = 0.1
-    """Dropout on the attention LSTM's output, in training."""
-    p_decoder_dropout: float = 0.1
-    """Dropout on the decoder LSTM's output, in training."""
+from ttscli.core.configs import Tacotron2Config
 
 
 def length_mask(lengths: Tensor, size: int) -> Tensor:

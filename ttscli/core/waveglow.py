@@ -7,75 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
 from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ttscli.core.configs import WaveGlowConfig
 from ttscli.core.noise import Generators, draw_normal, row_generators
-
-
-@dataclass(frozen=True)
-class WaveGlowConfig:
-    """The sizes of a WaveGlow; the defaults are those of the published LJSpeech model."""
-
-    n_mel_channels: int = 80
-    """Mel bins M of the conditioning."""
-    n_flows: int = 12
-    """Steps of flow, each an invertible 1x1 convolution and an affine coupling."""
-    n_group: int = 8
-    """Neighbouring samples G that become the channels of the flow."""
-    n_early_every: int = 4
-    """Flows between two early outputs."""
-    n_early_size: int = 2
-    """Channels that leave at each early output."""
-    n_layers: int = 8
-    """Dilated convolutions of each coupling net."""
-    kernel_size: int = 3
-    """Taps of each dilated convolution."""
-    n_channels: int = 512
-    """Channels of each coupling net's hidden state."""
-    hop_length: int = 256
-    """Samples per mel frame."""
-    upsample_kernel_size: int = 1024
-    """Samples that each mel frame reaches."""
-
-    def __post_init__(self) -> None:
-        if min(astuple(self)) < 1:
-            raise ValueError(f"every size must be at least 1: {self}")
-        if self.hop_length % self.n_group:
-            raise ValueError(f"n_group {self.n_group} does not divide hop_length {self.hop_length}")
-        if self.upsample_kernel_size < self.hop_length:
-            raise ValueError(
-                "upsample_kernel_size is shorter than hop_length: samples would get no mel"
-            )
-        if any(channels < 2 or channels % 2 for channels in self.flow_channels):
-            raise ValueError(
-                f"every flow needs an even number of channels to halve, not {self.flow_channels}"
-            )
-
-    def leaves_early(self, flow: int) -> bool:
-        """Whether n_early_size channels leave in front of this flow (section 2.3)."""
-        return flow > 0 and flow % self.n_early_every == 0
-
-    @property
-    def groups_per_frame(self) -> int:
-        """Groups of samples in a mel frame."""
-        return self.hop_length // self.n_group
-
-    @property
-    def flow_channels(self) -> tuple[int, ...]:
-        """Channels of each flow."""
-        left = (flow // self.n_early_every * self.n_early_size for flow in range(self.n_flows))
-        return tuple(self.n_group - early for early in left)
-
-    @property
-    def noise_channels(self) -> tuple[int, ...]:
-        """Channels of each draw of noise: what remains to the last flow, then the early outputs."""
-        early = sum(self.leaves_early(flow) for flow in range(self.n_flows))
-        return (self.flow_channels[-1], *[self.n_early_size] * early)
 
 
 class WaveGlowOutput(NamedTuple):

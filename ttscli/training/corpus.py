@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
-from ttscli.core.mel import MelConfig, MelSpectrogram
+from ttscli.core.configs import MelConfig
+from ttscli.core.mel import MelSpectrogram
 from ttscli.text.symbols import SYMBOL_TO_ID
 from ttscli.training import teacher
 

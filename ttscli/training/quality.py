@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
 from ttscli.audio import Audio
-from ttscli.core.mel import GriffinLim, MelConfig, MelSpectrogram
+from ttscli.core.configs import MelConfig
+from ttscli.core.mel import GriffinLim, MelSpectrogram
 from ttscli.synthesizer import Synthesizer
 from ttscli.text.cleaners import english_cleaners
 from ttscli.text.sentences import split_sentences

@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ttscli.core.mel import MelConfig
-from ttscli.core.tacotron2 import Tacotron2, Tacotron2Config
+from ttscli.core.configs import MelConfig, Tacotron2Config
+from ttscli.core.tacotron2 import Tacotron2
 from ttscli.core.tacotron2_layers import length_mask
 from ttscli.training.attention_loop import decode
 from ttscli.training.corpus import Corpus, to_sequence
