@@ -6,7 +6,7 @@ WORDS ?= $(wildcard /usr/share/dict/american-english)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: say test slow lint type bench quality voice clean
+.PHONY: say test slow parity lint type bench quality voice clean
 
 say: .venv/say  ## speak TEXT into speech.wav with the built-in voice
 	$(BIN)/ttscli synth "$(TEXT)" -o speech.wav
@@ -16,6 +16,9 @@ test: .venv/dev  ## run the tests
 
 slow: .venv/dev  ## run the slow tests too
 	$(BIN)/python -m pytest -m "not gpu and not ray"
+
+parity: .venv/dev  ## show the largest differences to NVIDIA's models
+	$(BIN)/python -m pytest -v --no-header -o addopts= -m "not slow" tests/test_tacotron2.py tests/test_waveglow.py tests/test_denoiser.py tests/test_mel.py
 
 lint: .venv/dev  ## check style
 	$(BIN)/ruff check .

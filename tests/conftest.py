@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import parity
 import pytest
 
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference"
+PARITY_TESTS = {f"test_{name}.py" for name in ("tacotron2", "waveglow", "denoiser", "mel")}
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +19,23 @@ def reference() -> Path:
     if not REFERENCE.is_dir():
         pytest.skip("the reference data is not beside this checkout")
     return REFERENCE
+
+
+@pytest.fixture(scope="session")
+def expected(reference: Path, request: pytest.FixtureRequest) -> Iterator[parity.Expected]:
+    """Inputs and outputs of NVIDIA's models; a run of all parity tests must use every entry."""
+    entries = parity.Expected(reference / "expected.npz")
+    yield entries
+    run = {item.path.name for item in request.session.items}
+    if run >= PARITY_TESTS and not request.config.option.keyword:
+        assert not entries.unread, f"no test uses {sorted(entries.unread)}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the table of parity where more than dots are asked for."""
+    if parity.differences and terminalreporter.verbosity > 0:
+        terminalreporter.section("largest differences to NVIDIA's models")
+        terminalreporter.write_line(parity.table())
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,18 @@ TOLERANCE = 1e-4
 differences: dict[str, float] = {}
 
 
+class Expected(dict[str, Any]):
+    """The entries of expected.npz; remembers which were read."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(np.load(path))
+        self.unread = set(self)
+
+    def __getitem__(self, entry: str) -> Any:
+        self.unread.discard(entry)
+        return super().__getitem__(entry)
+
+
 def max_difference(ours: Any, theirs: Any) -> float:
     """Largest absolute difference between two arrays or tensors of one shape."""
     a, b = (np.asarray(x, dtype=np.float64) for x in (ours, theirs))

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ttscli.audio import (
@@ -113,6 +113,7 @@ def test_one_sample_too_many_is_counted(tmp_path: Path) -> None:
     assert events == [Limited(path, 1, 1.25), Written(path, 4 / RATE, 4, RATE)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1).map(sorted))
 def test_limiter(values: list[float]) -> None:
     samples = np.array(values, np.float32)
@@ -132,6 +133,7 @@ def whole_resampled(samples: Samples, to_rate: int) -> Samples:
     return np.asarray(whole, np.float32)
 
 
+@settings(deadline=None)  # the first example imports scipy
 @given(
     st.lists(st.integers(0, 2000), max_size=6),
     st.sampled_from([24000, 48000, 16000, 8000, 44100, 11025]),

@@ -161,6 +161,7 @@ def test_streams(run: Run) -> None:
     assert (streamed.code, streamed.err) == (0, "")
     assert streamed.out[44:] == data[44:]
     assert streamed.out[:4] == b"RIFF"
+    assert run("synth", "Hello world. Good bye.", "-o", "/dev/stdout") == streamed
     for options in (["--raw"], ["--raw", "-o", "-"]):
         assert run("synth", "Hello world. Good bye.", *options) == Result(0, data[44:], "")
     assert files() == []
@@ -436,6 +437,14 @@ def test_closed_pipe_ends_quietly(tiny_voice: Path, tmp_path: Path) -> None:
         assert process.stderr.read() == b""
         assert process.wait(timeout=60) == 141
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_help_into_a_full_disk(tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        process = start(["-h"], tmp_path, stdout=full.fileno())
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (1, b"ttscli: No space left on device\n")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")

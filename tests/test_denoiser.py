@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import parity
 import pytest
 import torch
@@ -26,14 +25,12 @@ def denoiser() -> Denoiser:
 class TestParity:
     """Equal to NVIDIA's on reference/expected.npz."""
 
-    def test_bias(self, reference: Path) -> None:
-        expected = np.load(reference / "expected.npz")
+    def test_bias(self, reference: Path, expected: parity.Expected) -> None:
         bias = bias_spectrum(parity.nvidia_waveglow(reference))
         parity.check("dn_bias_spec", bias[None, :, None], expected["dn_bias_spec"])
 
     @pytest.mark.parametrize("strength", ["0.01", "0.1"])
-    def test_denoised(self, reference: Path, strength: str) -> None:
-        expected = np.load(reference / "expected.npz")
+    def test_denoised(self, expected: parity.Expected, strength: str) -> None:
         denoiser = Denoiser(torch.from_numpy(expected["dn_bias_spec"][0, :, 0]))
         audio = denoiser(torch.from_numpy(expected["wg_infer_sigma0.7"]), float(strength))
         parity.check(f"dn_strength{strength}", audio, expected[f"dn_strength{strength}"])

@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checkpoints": {"core"},
     "training": {"audio", "checkpoints", "core", "synthesizer", "text", "vocoders", "voices"},
     "core": set(),
+    "cpu": set(),
     "devices": set(),
     "errors": set(),
     "events": set(),

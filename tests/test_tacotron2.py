@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import parity
 import pytest
 import torch
@@ -37,25 +36,20 @@ def theirs(reference: Path) -> Tacotron2:
     return load_tacotron2(reference / "tacotron2_deeplearningexamples.pt")
 
 
-@pytest.fixture(scope="module")
-def expected(reference: Path) -> dict[str, np.ndarray]:
-    return dict(np.load(reference / "expected.npz"))
-
-
 @pytest.fixture
 def tiny() -> Tacotron2:
     torch.manual_seed(0)
     return Tacotron2(TINY).eval()
 
 
-def as_batch(expected: dict[str, np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+def as_batch(expected: parity.Expected) -> tuple[torch.Tensor, torch.Tensor]:
     rows = [torch.from_numpy(expected[f"taco_ids_{i}"]) for i in range(3)]
     ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
     return ids, torch.tensor([len(row) for row in rows])
 
 
 @pytest.mark.parametrize("row", range(3))
-def test_infer_equals_nvidia(row: int, theirs: Tacotron2, expected: dict[str, np.ndarray]) -> None:
+def test_infer_equals_nvidia(row: int, theirs: Tacotron2, expected: parity.Expected) -> None:
     ids = torch.from_numpy(expected[f"taco_ids_{row}"])[None]
     lengths = torch.tensor([ids.shape[1]])
     output = theirs.infer(ids, lengths, prenet_dropout=False, max_steps=60)
@@ -71,9 +65,7 @@ def test_infer_equals_nvidia(row: int, theirs: Tacotron2, expected: dict[str, np
         parity.check(f"taco_{name}_{row}", value, expected[f"taco_{name}_{row}"])
 
 
-def test_a_batch_equals_nvidia_row_by_row(
-    theirs: Tacotron2, expected: dict[str, np.ndarray]
-) -> None:
+def test_a_batch_equals_nvidia_row_by_row(theirs: Tacotron2, expected: parity.Expected) -> None:
     ids, lengths = as_batch(expected)
     shuffled = torch.tensor([2, 0, 1])  # not in order of length
     output = theirs.infer(ids[shuffled], lengths[shuffled], prenet_dropout=False, max_steps=60)
@@ -86,9 +78,7 @@ def test_a_batch_equals_nvidia_row_by_row(
 
 
 @pytest.mark.parametrize("row", range(3))
-def test_forward_equals_nvidia(
-    row: int, theirs: Tacotron2, expected: dict[str, np.ndarray]
-) -> None:
+def test_forward_equals_nvidia(row: int, theirs: Tacotron2, expected: parity.Expected) -> None:
     tensors = {
         name: torch.from_numpy(expected[f"forced_{name}"])
         for name in ("ids", "id_lengths", "target", "target_lengths", "gate_target")

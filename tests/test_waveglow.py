@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
-import numpy as np
 import parity
 import pytest
 import torch
@@ -43,11 +42,6 @@ def tiny_waveglow(dtype: torch.dtype = torch.float64) -> WaveGlow:
 
 
 @pytest.fixture(scope="module")
-def expected(reference: Path) -> dict[str, np.ndarray]:
-    return dict(np.load(reference / "expected.npz"))
-
-
-@pytest.fixture(scope="module")
 def waveglow(reference: Path) -> WaveGlow:
     """NVIDIA's weights in our class, float32."""
     return parity.nvidia_waveglow(reference)
@@ -70,7 +64,7 @@ def random_noise(batch: int, frames: int) -> list[Tensor]:
 class TestParity:
     """Equal to NVIDIA's on reference/expected.npz."""
 
-    def test_forward(self, waveglow: WaveGlow, expected: dict[str, np.ndarray]) -> None:
+    def test_forward(self, waveglow: WaveGlow, expected: parity.Expected) -> None:
         audio, mel = (torch.from_numpy(expected[f"wg_{name}"]) for name in ("audio", "mel"))
         with torch.no_grad():
             output = waveglow(audio, mel)
@@ -81,7 +75,7 @@ class TestParity:
         parity.check("wg_loss", loss(output), expected["wg_loss"])
 
     @pytest.mark.parametrize("sigma", ["0", "0.7"])
-    def test_infer(self, waveglow: WaveGlow, expected: dict[str, np.ndarray], sigma: str) -> None:
+    def test_infer(self, waveglow: WaveGlow, expected: parity.Expected, sigma: str) -> None:
         noise = [torch.from_numpy(expected[f"wg_noise_{i}"]) for i in range(3)]
         audio = waveglow.infer(torch.from_numpy(expected["wg_mel"]), float(sigma), noise)
         parity.check(f"wg_infer_sigma{sigma}", audio, expected[f"wg_infer_sigma{sigma}"])

@@ -159,6 +159,8 @@ def synth(
     """
     words = read_text(text, file)
     target = output or ("-" if raw else "speech.wav")
+    if target == "/dev/stdout":
+        target = "-"  # by that name its path would be printed into the audio
 
     from ttscli.audio import open_audio
     from ttscli.synthesizer import Synthesizer
@@ -270,6 +272,8 @@ def _in_words(error: BaseException) -> tuple[int, str]:
             line = str(error)
         case Stopped():
             line = "stopped"
+        case OSError():
+            line = ": ".join(str(part) for part in (error.filename, error.strerror) if part)
         case MemoryError():
             line = "there is not enough memory; close other programs, or take a smaller voice"
         case _ if hasattr(error, "format_message"):  # Typer's; its class moved between releases
