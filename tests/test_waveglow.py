@@ -11,8 +11,9 @@ import torch
 from torch import Generator, Tensor
 
 from ttscli.core.configs import WaveGlowConfig
+from ttscli.core.flow import CouplingNet, loss
 from ttscli.core.noise import draw_normal, row_generators
-from ttscli.core.waveglow import CouplingNet, WaveGlow, loss, squeeze
+from ttscli.core.waveglow import WaveGlow, squeeze
 
 TINY = WaveGlowConfig(
     n_mel_channels=3,

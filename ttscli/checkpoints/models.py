@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -41,10 +41,12 @@ def load_tacotron2(path: str | os.PathLike[str]) -> Tacotron2:
     from ttscli.core.configs import Tacotron2Config
     from ttscli.core.tacotron2 import Tacotron2
 
-    with _named(path):
+    with named(path):
         checkpoint = formats.read(Path(path))
-        _check_kind(checkpoint, "tacotron2")
-        config = _config(Tacotron2Config, checkpoint.config, tacotron2_sizes(checkpoint.tensors))
+        check_kind(checkpoint.kind, "tacotron2")
+        config = make_config(
+            Tacotron2Config, checkpoint.config, tacotron2_sizes(checkpoint.tensors)
+        )
         return _build(Tacotron2, config, checkpoint.tensors)
 
 
@@ -54,15 +56,15 @@ def load_waveglow(path: str | os.PathLike[str]) -> WaveGlow | HarmonicWaveGlow:
     Raises:
         VoiceError: in one line, what is wrong with the file.
     """
-    with _named(path):
+    with named(path):
         checkpoint = formats.read(Path(path))
         if checkpoint.kind == "harmonic-waveglow":
             return _harmonic_waveglow(checkpoint)
         from ttscli.core.configs import WaveGlowConfig
         from ttscli.core.waveglow import WaveGlow
 
-        _check_kind(checkpoint, "waveglow")
-        config = _config(WaveGlowConfig, checkpoint.config, waveglow_sizes(checkpoint.tensors))
+        check_kind(checkpoint.kind, "waveglow")
+        config = make_config(WaveGlowConfig, checkpoint.config, waveglow_sizes(checkpoint.tensors))
         return _build(WaveGlow, config, checkpoint.tensors)
 
 
@@ -71,13 +73,13 @@ def _harmonic_waveglow(checkpoint: Checkpoint) -> HarmonicWaveGlow:
     from ttscli.core.harmonic_waveglow import HarmonicWaveGlow
 
     sizes = harmonic_waveglow_sizes(checkpoint.tensors)
-    config = _config(HarmonicWaveGlowConfig, checkpoint.config, sizes)
+    config = make_config(HarmonicWaveGlowConfig, checkpoint.config, sizes)
     # On the CPU, because it computes buffers that are in no file.
     return _build(HarmonicWaveGlow, config, checkpoint.tensors, device="cpu")
 
 
 @contextmanager
-def _named(path: str | os.PathLike[str]) -> Iterator[None]:
+def named(path: str | os.PathLike[str]) -> Iterator[None]:
     """Put the file's name in front of every complaint."""
     try:
         yield
@@ -89,12 +91,13 @@ def _named(path: str | os.PathLike[str]) -> Iterator[None]:
         raise VoiceError(f"cannot be read: {e.strerror or e}", where=os.fspath(path)) from e
 
 
-def _check_kind(checkpoint: Checkpoint, wanted: str) -> None:
-    if checkpoint.kind != wanted:
-        raise VoiceError(f"this is a {_NAMES[checkpoint.kind]}, not a {_NAMES[wanted]}")
+def check_kind(kind: str, wanted: str) -> None:
+    """Refuse another model than the wanted one."""
+    if kind != wanted:
+        raise VoiceError(f"this is a {_NAMES[kind]}, not a {_NAMES[wanted]}")
 
 
-def _config(
+def make_config(
     config_class: type[_Config], given: Mapping[str, object], sizes: Mapping[str, int]
 ) -> _Config:
     """A config from what the file says and what its tensors show, which must agree."""
@@ -132,7 +135,7 @@ def _build(
     except (RuntimeError, ValueError, ArithmeticError) as e:
         raise VoiceError("its sizes fit no model") from e
     expected = model.state_dict()
-    _check_names(expected, tensors)
+    check_names(expected, tensors)
     for name, like in expected.items():
         tensors[name] = _fitting(name, tensors[name], like)
     model.load_state_dict(tensors, strict=True, assign=True)
@@ -159,7 +162,8 @@ def _without_random_numbers() -> AbstractContextManager[Any]:
     return WithoutRandomNumbers()
 
 
-def _check_names(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
+def check_names(expected: Collection[str], tensors: Collection[str]) -> None:
+    """Refuse tensors that are missing, and tensors that no such model has."""
     missing = [name for name in expected if name not in tensors]
     unexpected = [name for name in tensors if name not in expected]
     for names, complaint in ((missing, "missing"), (unexpected, "unknown")):

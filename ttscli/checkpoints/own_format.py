@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ttscli.errors import OutputError, VoiceError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
 KINDS = ("tacotron2", "waveglow", "harmonic-waveglow")
@@ -77,10 +78,30 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             names = file.keys()
             return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
     except SafetensorError as e:
-        reason = str(e).partition("\n")[0]
-        raise VoiceError(
-            f"the file is damaged or cut short ({reason})", todo="download it again"
-        ) from e
+        raise damaged(e) from e
+
+
+def damaged(error: Exception) -> VoiceError:
+    """What to say of a file that safetensors cannot read."""
+    reason = str(error).partition("\n")[0]
+    return VoiceError(f"the file is damaged or cut short ({reason})", todo="download it again")
+
+
+def read_arrays(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
+    """Metadata and tensors of any safetensors file as mapped arrays, without torch."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except SafetensorError as e:
+        raise damaged(e) from e
+
+
+def has_metadata(path: Path) -> bool:
+    """Whether a file begins as a safetensors file does."""
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
 
 
 def is_ours(metadata: Mapping[str, str]) -> bool:

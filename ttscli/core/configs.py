@@ -71,8 +71,40 @@ class Tacotron2Config:
     """Dropout on the decoder LSTM's output, in training."""
 
 
+class FlowSizes:
+    """What both sorts of WaveGlow derive from their sizes."""
+
+    n_flows: int
+    n_early_every: int
+    n_early_size: int
+    n_layers: int
+    n_channels: int
+    kernel_size: int
+
+    @property
+    def width(self) -> int:
+        """Channels of the first flow."""
+        raise NotImplementedError
+
+    def leaves_early(self, flow: int) -> bool:
+        """Whether n_early_size channels leave in front of this flow (section 2.3)."""
+        return flow > 0 and flow % self.n_early_every == 0
+
+    @property
+    def flow_channels(self) -> tuple[int, ...]:
+        """Channels of each flow."""
+        left = (flow // self.n_early_every * self.n_early_size for flow in range(self.n_flows))
+        return tuple(self.width - early for early in left)
+
+    @property
+    def noise_channels(self) -> tuple[int, ...]:
+        """Channels of each draw of noise: what remains to the last flow, then the early outputs."""
+        early = sum(self.leaves_early(flow) for flow in range(self.n_flows))
+        return (self.flow_channels[-1], *[self.n_early_size] * early)
+
+
 @dataclass(frozen=True)
-class WaveGlowConfig:
+class WaveGlowConfig(FlowSizes):
     """The sizes of a WaveGlow; the defaults are those of the published LJSpeech model."""
 
     n_mel_channels: int = 80
@@ -110,30 +142,19 @@ class WaveGlowConfig:
                 f"every flow needs an even number of channels to halve, not {self.flow_channels}"
             )
 
-    def leaves_early(self, flow: int) -> bool:
-        """Whether n_early_size channels leave in front of this flow (section 2.3)."""
-        return flow > 0 and flow % self.n_early_every == 0
-
     @property
     def groups_per_frame(self) -> int:
         """Groups of samples in a mel frame."""
         return self.hop_length // self.n_group
 
     @property
-    def flow_channels(self) -> tuple[int, ...]:
-        """Channels of each flow."""
-        left = (flow // self.n_early_every * self.n_early_size for flow in range(self.n_flows))
-        return tuple(self.n_group - early for early in left)
-
-    @property
-    def noise_channels(self) -> tuple[int, ...]:
-        """Channels of each draw of noise: what remains to the last flow, then the early outputs."""
-        early = sum(self.leaves_early(flow) for flow in range(self.n_flows))
-        return (self.flow_channels[-1], *[self.n_early_size] * early)
+    def width(self) -> int:
+        """Channels of the first flow."""
+        return self.n_group
 
 
 @dataclass(frozen=True)
-class HarmonicWaveGlowConfig:
+class HarmonicWaveGlowConfig(FlowSizes):
     """The sizes of the vocoder; the defaults are the built-in voice's."""
 
     n_mel_channels: int = 80
@@ -163,18 +184,7 @@ class HarmonicWaveGlowConfig:
     n_pitch_channels: int = 96
     """Channels of the network that reads pitch and voicing off the mel."""
 
-    def leaves_early(self, flow: int) -> bool:
-        """Whether n_early_size channels leave in front of this flow."""
-        return flow > 0 and flow % self.n_early_every == 0
-
     @property
-    def flow_channels(self) -> tuple[int, ...]:
-        """Channels of each flow."""
-        left = (flow // self.n_early_every * self.n_early_size for flow in range(self.n_flows))
-        return tuple(self.hop_length - early for early in left)
-
-    @property
-    def noise_channels(self) -> tuple[int, ...]:
-        """Channels of each draw of noise: what remains to the last flow, then the early outputs."""
-        early = sum(self.leaves_early(flow) for flow in range(self.n_flows))
-        return (self.flow_channels[-1], *[self.n_early_size] * early)
+    def width(self) -> int:
+        """Channels of the first flow."""
+        return self.hop_length

@@ -1,7 +1,7 @@
 """The built-in voice's vocoder: WaveGlow's flow over a lapped transform, with a harmonic source.
 
 What is the paper's (arXiv 1811.00002): invertible 1x1 convolutions, affine couplings with the
-network of `waveglow.CouplingNet`, early outputs, and training by likelihood. What is ours:
+network of `flow.CouplingNet`, early outputs, and training by likelihood. What is ours:
 
 - audio is squeezed into channels by an orthonormal MDCT whose frames lie on the mel's frames, in
   place of cutting it into groups of samples; its determinant is 1;
@@ -23,10 +23,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ttscli.core.configs import HarmonicWaveGlowConfig, MelConfig
+from ttscli.core.flow import Flow, Invertible1x1, WaveGlowOutput
 from ttscli.core.mel import mel_centers
 from ttscli.core.noise import Generators, draw_normal, row_generators
 from ttscli.core.tacotron2_layers import length_mask
-from ttscli.core.waveglow import CouplingNet, Invertible1x1, WaveGlowOutput
 
 _SILENT_LOG_SCALE = -8.1  # of bins above the mel's range, where the training audio has only dither
 
@@ -107,30 +107,19 @@ def interpolate_frames(values: Tensor, hop_length: int) -> Tensor:
     return (left + (right - left) * places).flatten(1)
 
 
-class HarmonicWaveGlow(nn.Module):
+class HarmonicWaveGlow(Flow):
     """Audio to noise (`forward`, for training) and noise to audio (`infer`), given a mel."""
 
     def __init__(self, config: HarmonicWaveGlowConfig | None = None) -> None:
-        super().__init__()
-        self.config = c = config or HarmonicWaveGlowConfig()
+        c = config or HarmonicWaveGlowConfig()
+        super().__init__(c, n_cond=c.n_condition, n_side=2 * c.n_source)
+        self.config = c
         self.transform = LappedTransform(c.hop_length)
         self.pitch = PitchNet(c.n_mel_channels, c.n_pitch_channels)
         self.condition_in = nn.Conv1d(c.n_mel_channels, c.n_condition, 5, padding=2)
         self.condition_out = nn.Conv1d(c.n_condition, c.n_condition, 1)
         self.mel_scale = nn.Conv1d(c.n_mel_channels, c.hop_length, 1)
         self.residual_scale = nn.Conv1d(c.n_condition, c.hop_length, 1)
-        self.invertible = nn.ModuleList(Invertible1x1(n) for n in c.flow_channels)
-        self.couplings = nn.ModuleList(
-            CouplingNet(
-                n_in=n // 2 + 2 * c.n_source,
-                n_out=n,
-                n_cond=c.n_condition,
-                n_channels=c.n_channels,
-                n_layers=c.n_layers,
-                kernel_size=c.kernel_size,
-            )
-            for n in c.flow_channels
-        )
         self.initialise()
 
     @torch.no_grad()
@@ -176,21 +165,8 @@ class HarmonicWaveGlow(nn.Module):
         """
         condition, scale = self._condition(mel)
         harmonics = self.transform.both(source, self.config.n_source)
-        x = self.transform(audio) * (-scale).exp()
-        early, log_s, log_det_w = [], [-scale], []
-        for k, coupling in enumerate(self.couplings):
-            if self.config.leaves_early(k):
-                size = self.config.n_early_size
-                early.append(x[:, :size])
-                x = x[:, size:]
-            x, log_det = self.invertible[k](x)
-            unchanged, changed = x.chunk(2, dim=1)
-            net_input = torch.cat([unchanged, harmonics], 1)
-            shift, log_scale = coupling(net_input, condition).chunk(2, dim=1)
-            x = torch.cat([unchanged, log_scale.exp() * changed + shift], dim=1)
-            log_s.append(log_scale)
-            log_det_w.append(log_det)
-        return WaveGlowOutput(torch.cat([*early, x], dim=1), tuple(log_s), tuple(log_det_w))
+        output = self.encode(self.transform(audio) * (-scale).exp(), condition, harmonics)
+        return output._replace(log_s=(-scale, *output.log_s))
 
     @torch.no_grad()
     def infer(
@@ -248,17 +224,8 @@ class HarmonicWaveGlow(nn.Module):
         condition, scale = self._condition(mel, 1.0 if mask is None else mask)
         harmonics = self.transform.both(source, self.config.n_source)
         harmonics = harmonics if mask is None else harmonics * mask
-        x, *early = noise
-        for k in reversed(range(self.config.n_flows)):
-            unchanged, changed = x.chunk(2, dim=1)
-            net_input = torch.cat([unchanged, harmonics], 1)
-            shift, log_scale = self.couplings[k](net_input, condition, mask).chunk(2, dim=1)
-            x = torch.cat([unchanged, (changed - shift) * (-log_scale).exp()], dim=1)
-            x = cast(Invertible1x1, self.invertible[k]).inverse(x)
-            if self.config.leaves_early(k):
-                x = torch.cat([early.pop(0), x], dim=1)
-        bins = x * scale.exp()
-        audio: Tensor = self.transform.inverse(bins if mask is None else bins * mask)
+        bins = self.decode(noise, condition, harmonics, mask) * scale.exp()
+        audio: Tensor = self.transform.inverse(bins)
         return audio
 
     def source(self, mel: Tensor, mask: Tensor | float = 1.0) -> Tensor:

@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ttscli.core.configs import MelConfig
+from ttscli.core.flow import loss as flow_loss
 from ttscli.core.harmonic_waveglow import HarmonicWaveGlow
 from ttscli.core.mel import Stft, mel_filterbank
 from ttscli.core.noise import draw_normal, row_generators
-from ttscli.core.waveglow import loss as flow_loss
 from ttscli.training import pitch
 from ttscli.training.corpus import DITHER, Corpus
 from ttscli.training.loop import (
