@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ttscli.core.configs import MelConfig
 from ttscli.synthesizer import Synthesizer
 from ttscli.training import corpus, lexicon, package, quality, tacotron2, teacher, texts, vocoder
 
@@ -62,8 +63,17 @@ def voice(
     ).train()
     table = work / "lexicon.tsv"
     known = lexicon.pronounce(program, lexicon.words_of(lines, words), work)
-    lexicon.write(table, lexicon.as_in_speech(known, corpus.Corpus(speech)))
+    said = corpus.Corpus(speech)
+    lexicon.write(table, lexicon.as_in_speech(known, said))
+    facts = package.Facts(
+        hours=sum(record.samples for record in said.records) / MelConfig().sample_rate / 3600,
+        utterances=len(said),
+        tacotron2_steps=steps,
+        vocoder_steps=vocoder_steps,
+        words=len(known),
+    )
     package.write_voice(out, acoustic.cpu(), flow.cpu(), table, sigma)
+    package.write_card(out, facts, acoustic, flow)
     console.print(f"the voice is in {out}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from dataclasses import dataclass
@@ -26,6 +27,38 @@ class Facts:
     """Optimizer steps of the vocoder."""
     words: int
     """Words in the lexicon."""
+
+
+_CARD = """# The voice `{name}`
+
+A small English voice for ttscli: a Tacotron 2 with {tacotron2_m:.1f} million parameters that makes
+two frames a step, and a WaveGlow over a lapped transform with {vocoder_m:.1f} million.
+
+It is a copy of a synthetic teacher, not of a person: it was trained from nothing on the speech of
+flite's voice `slt`, and can sound no better than that. flite and its voices are copyright Carnegie
+Mellon University and others, under a licence that permits use, modification and distribution with
+notice. The weights are under ttscli's own licence (MIT).
+
+| | |
+|---|---|
+| speech | {hours:.1f} hours in {utterances} pieces, 16 kHz, made by the teacher from a text list |
+| Tacotron 2 | {tacotron2_steps} steps, phones and letters mixed |
+| vocoder | {vocoder_steps} steps |
+| lexicon | {words} words, as the teacher's front end pronounces them |
+
+Made by `make voice`; measured by `make quality`. English only; numbers and abbreviations as
+`english_cleaners` writes them out. Words that are not in the lexicon are read from their letters,
+less surely than the others.
+"""
+
+
+def write_card(folder: Path, facts: Facts, tacotron2: Tacotron2, vocoder: HarmonicWaveGlow) -> None:
+    """Write the model card."""
+    sizes = [sum(p.numel() for p in model.parameters()) / 1e6 for model in (tacotron2, vocoder)]
+    card = _CARD.format(
+        name=folder.name, tacotron2_m=sizes[0], vocoder_m=sizes[1], **dataclasses.asdict(facts)
+    )
+    (folder / "README.md").write_text(card, "utf-8")
 
 
 def write_voice(
