@@ -1,1 +1,0 @@
-"""The models as inference in NumPy: what a CPU runs, without importing torch."""
