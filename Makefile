@@ -1,4 +1,7 @@
 # Every target sets up what it needs in .venv first.
+# Torch's threads then do not spin while they wait, which on a busy machine costs more than it gains.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 PYTHON ?= python3
 TEXT ?= Hello world.
 TEXTS ?= texts.txt
