@@ -90,3 +90,25 @@ def tiny_voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     (folder / "voice.json").write_text(json.dumps(manifest))
     return folder
+
+
+@pytest.fixture(scope="session")
+def harmonic_voice(tiny_voice: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny voice with the built-in voice's sort of vocoder: NumPy speaks it."""
+    import shutil
+
+    import torch
+
+    from ttscli.checkpoints import save_safetensors
+    from ttscli.core.configs import HarmonicWaveGlowConfig
+    from ttscli.core.harmonic_waveglow import HarmonicWaveGlow
+
+    folder = Path(shutil.copytree(tiny_voice, tmp_path_factory.mktemp("voices") / "harmonic"))
+    config = HarmonicWaveGlowConfig(
+        n_flows=2, n_early_every=1, n_condition=4, n_channels=4, n_layers=1, n_source=4,
+        n_pitch_channels=4,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = HarmonicWaveGlow(config).eval()
+    save_safetensors(folder / "waveglow.safetensors", model, "harmonic-waveglow")
+    return folder

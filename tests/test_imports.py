@@ -17,13 +17,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
     "cli": {"audio", "console", "synthesizer", "voices"},
     "console": {"files"},
-    "synthesizer": {"audio", "checkpoints", "core", "devices", "text", "vocoders", "voices"},
+    "synthesizer": {"audio", "devices", "engines", "text", "vocoders", "voices"},
+    "engines": {"checkpoints", "core", "cpu", "devices", "text", "vocoders", "voices"},
+    "cpu": {"checkpoints", "core", "voices"},
     "vocoders": {"checkpoints", "core", "voices"},
     "audio": {"files"},
     "checkpoints": {"core"},
-    "training": {"audio", "checkpoints", "core", "synthesizer", "text", "vocoders", "voices"},
+    "training": {"audio", "checkpoints", "core", "engines", "synthesizer", "text", "voices"},
     "core": set(),
-    "cpu": set(),
     "devices": set(),
     "errors": set(),
     "events": set(),
@@ -104,3 +105,20 @@ def test_importing_the_package_loads_nothing() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
     )
     assert done.stdout.split() == ["ttscli"]
+
+
+def test_speaking_loads_only_what_it_needs(tmp_path: Path) -> None:
+    """On a CPU the built-in voice speaks without torch, which alone takes longer than speaking."""
+    code = (
+        "import sys\n"
+        "from ttscli.cli import main\n"
+        f"arguments = ['synth', 'hello 22', '--device', 'cpu', '-o', {str(tmp_path / 'x.wav')!r}]\n"
+        "assert main(arguments) == 0\n"
+        "print(*sys.modules, file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
+    )
+    loaded = set(done.stderr.split())
+    assert {"numpy", "safetensors"} <= loaded
+    assert not {"torch", "scipy", "soundfile", "inflect", "unidecode", "matplotlib"} & loaded

@@ -17,14 +17,18 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ttscli import Speech, Synthesizer
+from ttscli import Speech, Synthesizer, devices
 from ttscli.audio import Samples
 from ttscli.checkpoints import load_tacotron2, load_waveglow, save_safetensors
+from ttscli.checkpoints.arrays import read_tacotron2
 from ttscli.core.configs import Tacotron2Config, WaveGlowConfig
 from ttscli.core.denoiser import Denoiser, bias_spectrum
 from ttscli.core.tacotron2 import Tacotron2
 from ttscli.core.waveglow import WaveGlow
+from ttscli.cpu.noise import dropout_masks, normal_draws
+from ttscli.cpu.tacotron2 import Tacotron2 as CpuTacotron2
 from ttscli.devices import choose_device
+from ttscli.engines import TorchEngine
 from ttscli.errors import InputError, TTSError, UsageError, VoiceError
 from ttscli.events import (
     Event,
@@ -36,6 +40,7 @@ from ttscli.events import (
 )
 from ttscli.synthesizer import Sentence
 from ttscli.text import text_to_sequence
+from ttscli.vocoders import WaveGlowVocoder
 from ttscli.voices import find_voice
 
 TEXT = "Hello world. Is this a test? Yes, and it goes on for longer than the others do!"
@@ -46,22 +51,62 @@ def tts(tiny_voice: Path) -> Synthesizer:
     return Synthesizer.from_voice(tiny_voice, device="cpu")
 
 
+def torch_engine(voice: Path) -> TorchEngine:
+    """What a GPU runs, on the CPU."""
+    tacotron2 = load_tacotron2(voice / "tacotron2.safetensors")
+    waveglow = load_waveglow(voice / "waveglow.safetensors")
+    return TorchEngine(tacotron2, WaveGlowVocoder(waveglow, 0.1), "cpu:0")
+
+
+def with_bias(voice: Path, folder: Path, name: str, value: float) -> Path:
+    """The voice with a bias of its decoder changed."""
+    changed = Path(shutil.copytree(voice, folder / "changed"))
+    model = load_tacotron2(changed / "tacotron2.safetensors")
+    with torch.no_grad():
+        model.get_parameter(f"decoder.{name}.bias").fill_(value)
+    save_safetensors(changed / "tacotron2.safetensors", model, "tacotron2")
+    return changed
+
+
 def sentences_of(speech: Speech) -> Iterator[Samples]:
     for sentence in speech.sentences:
         yield speech.samples[sentence.start : sentence.start + sentence.samples]
 
 
-def test_speech_is_what_the_models_say(tts: Synthesizer, tiny_voice: Path) -> None:
-    tacotron2 = load_tacotron2(tiny_voice / "tacotron2.safetensors")
-    waveglow = load_waveglow(tiny_voice / "waveglow.safetensors")
-    speech = tts("Hello world.", seed=3)
+def test_torch_speech_is_what_the_models_say(tts: Synthesizer, tiny_voice: Path) -> None:
+    engine = torch_engine(tiny_voice)
+    speech = Synthesizer(engine, tts.frontend)("Hello world.", seed=3)
     words = np.random.SeedSequence(3, spawn_key=(0,)).generate_state(2, np.uint64)
     dropout, noise = (torch.Generator().manual_seed(int(word) >> 1) for word in words)
     ids = torch.tensor([text_to_sequence("Hello world.", ["english_cleaners"])])
-    output = tacotron2.infer(ids, torch.tensor([ids.shape[1]]), generator=dropout)
+    output = engine.tacotron2.infer(ids, torch.tensor([ids.shape[1]]), generator=dropout)
     mel = output.mel[:, :, : int(output.lengths)]
-    audio = waveglow.infer(mel, sigma=0.1, generator=noise)
+    audio = load_waveglow(tiny_voice / "waveglow.safetensors").infer(mel, 0.1, generator=noise)
     np.testing.assert_array_equal(speech.samples, audio[0].numpy())
+
+
+def test_cpu_speech_is_what_the_models_say(harmonic_voice: Path) -> None:
+    """With the noise that the NumPy models get, the torch models say the same."""
+    speech = Synthesizer.from_voice(harmonic_voice, device="cpu")("Hello world.", seed=3)
+    seeds = np.random.SeedSequence(3, spawn_key=(0,)).spawn(2)
+    dropout, noise = (np.random.default_rng(seed) for seed in seeds)
+    found = read_tacotron2(harmonic_voice / "tacotron2.safetensors")
+    ids = text_to_sequence("Hello world.", ["english_cleaners"])
+    masks = dropout_masks(dropout, found.config.prenet_dim)
+    output = CpuTacotron2(found.config, found.tensors).infer(ids, masks)
+    mel = torch.from_numpy(output.mel[None, :, : output.length].copy())
+    model = load_waveglow(harmonic_voice / "waveglow.safetensors")
+    draws = normal_draws(noise, model.config.noise_channels, mel.shape[2] + 1)
+    audio = model.infer(mel, 0.1, [torch.from_numpy(draw)[None] for draw in draws])
+    scale = float(audio.abs().max())
+    np.testing.assert_allclose(speech.samples, audio[0].numpy(), atol=1e-4 * scale)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 16])
+def test_threads_change_nothing(harmonic_voice: Path, threads: int) -> None:
+    tts = Synthesizer.from_voice(harmonic_voice, device="cpu")
+    other = Synthesizer.from_voice(harmonic_voice, device="cpu", threads=threads)
+    np.testing.assert_array_equal(other(TEXT, seed=1).samples, tts(TEXT, seed=1).samples)
 
 
 def test_pieces_joined_are_the_whole(tts: Synthesizer) -> None:
@@ -113,10 +158,17 @@ def test_map_gives_what_single_calls_give(tts: Synthesizer, batch_size: int) -> 
     assert [speech.text for speech in mapped] == texts
     for speech, single in zip(mapped, singles, strict=True):
         np.testing.assert_array_equal(speech.samples, single.samples)
-    tts.device = "cpu:0"  # not "cpu", so that batches are made as a GPU would get them
-    for speech, single in zip(
-        tts.map(iter(texts), seed=4, batch_size=batch_size), singles, strict=True
-    ):
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_batches_on_a_gpu_give_what_singles_give(
+    tts: Synthesizer, tiny_voice: Path, batch_size: int
+) -> None:
+    tts = Synthesizer(torch_engine(tiny_voice), tts.frontend)
+    texts = ["One.", TEXT, "Two. Three.", "Four.", "Four."]
+    mapped = tts.map(iter(texts), seed=4, batch_size=batch_size)
+    for speech, text in zip(mapped, texts, strict=True):
+        single = tts(text, seed=4)
         assert speech.sentences == single.sentences
         np.testing.assert_allclose(speech.samples, single.samples, atol=1e-5)
 
@@ -139,11 +191,10 @@ def test_events_in_order(tiny_voice: Path) -> None:
     assert len(rest) == 5
 
 
-def test_step_limit_is_marked(tiny_voice: Path) -> None:
+def test_step_limit_is_marked(tiny_voice: Path, tmp_path: Path) -> None:
     events: list[Event] = []
-    tts = Synthesizer.from_voice(tiny_voice, on_event=events.append)
-    with torch.no_grad():
-        tts.tacotron2.decoder.gate.bias.fill_(-1000)
+    voice = with_bias(tiny_voice, tmp_path, "gate", -1000)
+    tts = Synthesizer.from_voice(voice, on_event=events.append)
     speech = tts("Hello world. Bye.")
     assert not speech.finished
     assert [sentence.finished for sentence in speech.sentences] == [False, False]
@@ -152,9 +203,8 @@ def test_step_limit_is_marked(tiny_voice: Path) -> None:
     assert unfinished[0].duration_s == speech.sentences[0].samples / 22050
 
 
-def test_gate_that_fires_at_once_gives_one_frame(tts: Synthesizer) -> None:
-    with torch.no_grad():
-        tts.tacotron2.decoder.gate.bias.fill_(1000)
+def test_gate_that_fires_at_once_gives_one_frame(tiny_voice: Path, tmp_path: Path) -> None:
+    tts = Synthesizer.from_voice(with_bias(tiny_voice, tmp_path, "gate", 1000))
     assert tts("Hello world.").sentences == (Sentence("Hello world.", 0, 256, True),)
 
 
@@ -166,9 +216,8 @@ def test_nothing_to_say(tts: Synthesizer, text: str) -> None:
         list(tts.map(["Hello.", text]))
 
 
-def test_numbers_that_are_none_are_an_error(tts: Synthesizer) -> None:
-    with torch.no_grad():
-        tts.tacotron2.decoder.projection.bias.fill_(float("nan"))
+def test_numbers_that_overflow_are_an_error(tiny_voice: Path, tmp_path: Path) -> None:
+    tts = Synthesizer.from_voice(with_bias(tiny_voice, tmp_path, "projection", 3e38))
     with pytest.raises(VoiceError, match="checkpoints may be damaged"):
         tts("Hello.")
 
@@ -298,6 +347,7 @@ def test_checkpoints_that_do_not_fit(tiny_voice: Path, tmp_path: Path) -> None:
 def test_devices(
     monkeypatch: pytest.MonkeyPatch, available: bool, count: int, name: str, expected: str
 ) -> None:
+    monkeypatch.setattr(devices, "_has_nvidia_driver", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     if " " not in expected:

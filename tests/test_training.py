@@ -236,23 +236,23 @@ def test_the_rate_rises_holds_and_falls() -> None:
     assert schedule.rate(1000) == pytest.approx(0.01)
 
 
-def diagonal(frames: int = 120, symbols: int = 40) -> torch.Tensor:
+def diagonal(frames: int = 120, symbols: int = 40) -> np.ndarray:
     places = torch.linspace(0, symbols - 1, frames)[:, None]
-    return torch.softmax(-((torch.arange(symbols) - places) ** 2), 1)
+    return torch.softmax(-((torch.arange(symbols) - places) ** 2), 1).numpy()
 
 
 def test_a_good_alignment_has_no_problem() -> None:
-    assert quality.alignment_problem(diagonal(), hit_limit=False) is None
+    assert quality.alignment_problem(diagonal(), finished=True) is None
 
 
 def test_what_is_wrong_with_an_alignment_is_named() -> None:
     good = diagonal()
-    assert quality.alignment_problem(good, hit_limit=True) == "did not stop"
-    assert quality.alignment_problem(good[:90], hit_limit=False) == "did not reach the end"
-    repeated = torch.cat([good[:80], good[40:]])
-    assert quality.alignment_problem(repeated, hit_limit=False) == "went back"
-    skipped = torch.cat([good[:50], good[75:]])
-    assert quality.alignment_problem(skipped, hit_limit=False) == "skipped symbols"
+    assert quality.alignment_problem(good, finished=False) == "did not stop"
+    assert quality.alignment_problem(good[:90], finished=True) == "did not reach the end"
+    repeated = np.concatenate([good[:80], good[40:]])
+    assert quality.alignment_problem(repeated, finished=True) == "went back"
+    skipped = np.concatenate([good[:50], good[75:]])
+    assert quality.alignment_problem(skipped, finished=True) == "skipped symbols"
 
 
 @pytest.mark.slow

@@ -107,6 +107,17 @@ Device: TypeAlias = Annotated[
 Precision: TypeAlias = Annotated[
     str, _option("--precision", "auto|fp32", "How exactly to compute.", _VOICE)
 ]
+Threads: TypeAlias = Annotated[
+    int,
+    _option(
+        "--threads",
+        "N",
+        "Sentences that a CPU speaks at once.",
+        _VOICE,
+        min=0,
+        show_default="one a processor",
+    ),
+]
 Quiet: TypeAlias = Annotated[
     bool, _option("-q --quiet", None, "Say nothing but errors.", _MESSAGES)
 ]
@@ -148,6 +159,7 @@ def synth(
     lexicon: LexiconFile = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    threads: Threads = 0,
     quiet: Quiet = False,
     json: Json = False,
     verbose: Verbose = False,
@@ -175,7 +187,7 @@ def synth(
         synthesizer = Synthesizer.from_voice(
             chosen, device=device, precision=precision, tacotron2=tacotron2, waveglow=waveglow,
             vocoder=vocoder, sigma=sigma, denoise=denoise, pause=pause, lexicon=lexicon,
-            on_event=report,
+            threads=threads,            on_event=report,
         )  # fmt: skip
         for number, speech in enumerate(synthesizer.stream(words, seed), start=1):
             writer.write(speech.samples)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from ttscli.errors import TemporaryError, UsageError
 
@@ -13,11 +16,13 @@ PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8")
 
 def choose_device(name: str) -> str:
     """The torch device of this name, or the reason why it cannot be; auto takes a GPU if any."""
-    import torch
-
     if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]+)?", name):
         todo = "use auto, cpu, cuda, cuda:N or mps"
         raise UsageError(f"there is no device {name!r}", todo=todo)
+    if name == "cpu" or (name == "auto" and not _has_nvidia_driver()):
+        return "cpu"
+    import torch
+
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     reason = ""
@@ -31,6 +36,13 @@ def choose_device(name: str) -> str:
     if reason:
         raise UsageError(f"the device {name} cannot be used: {reason}", todo="use cpu")
     return name
+
+
+def _has_nvidia_driver() -> bool:
+    """Whether there can be a CUDA device: importing torch to ask it takes seconds."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("SYSTEMROOT", "C:/Windows"), "System32/nvcuda.dll").exists()
+    return Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()  # the latter: WSL
 
 
 def check_precision(precision: str) -> None:

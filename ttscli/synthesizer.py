@@ -6,17 +6,17 @@ import base64
 import itertools
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ttscli.audio import Audio, Samples
-from ttscli.checkpoints import load_tacotron2
-from ttscli.devices import check_precision, choose_device, device_errors
+from ttscli.devices import check_precision, choose_device
+from ttscli.engines import Engine, Reading, Spoken, load_engine
 from ttscli.errors import InputError, UsageError, VoiceError
 from ttscli.events import (
     OnEvent,
@@ -27,15 +27,11 @@ from ttscli.events import (
     VoiceLoaded,
     ignore,
 )
-from ttscli.vocoders import Vocoder, check_vocoder, load_vocoder
+from ttscli.vocoders import check_vocoder
 from ttscli.voices import Voice, find_voice
 
 if TYPE_CHECKING:
-    import torch
-
-    from ttscli.core.tacotron2 import Tacotron2
     from ttscli.text.frontend import Frontend
-_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
@@ -76,6 +72,10 @@ class Speech(Audio):
 class _Line:
     """A sentence that waits to be spoken."""
 
+    source: int
+    """Which text it is from, counted from 0."""
+    whole: str
+    """That text."""
     index: int
     """Its place among the sentences of that text, from 0."""
     text: str
@@ -94,28 +94,24 @@ class Synthesizer:
     """A voice, loaded and ready to speak.
 
     Args:
-        tacotron2: text to mel.
-        vocoder: mel to audio.
+        engine: symbols to samples.
         frontend: text to symbols.
-        sample_rate: of the vocoder's audio.
+        sample_rate: of the engine's audio.
         pause: silence between sentences, seconds.
-        device: where both models are.
         on_event: takes what happens, see `ttscli.events`.
     """
 
     def __init__(
         self,
-        tacotron2: Tacotron2,
-        vocoder: Vocoder,
+        engine: Engine,
         frontend: Frontend,
         *,
         sample_rate: int = 22050,
         pause: float = 0.2,
-        device: str = "cpu",
         on_event: OnEvent = ignore,
     ) -> None:
-        self.tacotron2, self.vocoder, self.frontend = tacotron2, vocoder, frontend
-        self.sample_rate, self.device, self.on_event = sample_rate, device, on_event
+        self.engine, self.frontend = engine, frontend
+        self.sample_rate, self.on_event = sample_rate, on_event
         self._silence = np.zeros(round(pause * sample_rate), np.float32)
 
     @classmethod
@@ -132,6 +128,7 @@ class Synthesizer:
         denoise: float | None = None,
         pause: float = 0.2,
         lexicon: str | Path | None = None,
+        threads: int = 0,
         on_event: OnEvent = ignore,
     ) -> Synthesizer:
         """Load a voice.
@@ -148,6 +145,7 @@ class Synthesizer:
             denoise: strength of the bias remover, 0 is off; None is the voice's.
             pause: silence between sentences, seconds.
             lexicon: file of `word<TAB>replacement` or `word<TAB>{AA1 R P AH0}` lines.
+            threads: sentences that a CPU speaks at once; 0 is one for each processor.
             on_event: takes what happens, see `ttscli.events`.
         """
         started = time.perf_counter()
@@ -165,17 +163,13 @@ class Synthesizer:
         check_precision(precision)
         chosen = choose_device(device)
         frontend = _frontend(voice, lexicon)
-        with device_errors(chosen):
-            model = _tacotron2(voice).to(chosen)
-            synthesizer = cls(
-                model,
-                load_vocoder(vocoder, voice, model.config.n_mel_channels, chosen),
-                frontend,
-                sample_rate=voice.sample_rate,
-                pause=pause,
-                device=chosen,
-                on_event=on_event,
-            )
+        synthesizer = cls(
+            load_engine(voice, vocoder, chosen, threads),
+            frontend,
+            sample_rate=voice.sample_rate,
+            pause=pause,
+            on_event=on_event,
+        )
         on_event(VoiceLoaded(voice.name, chosen, time.perf_counter() - started))
         return synthesizer
 
@@ -188,8 +182,7 @@ class Synthesizer:
 
         Each piece but the first begins with the pause that precedes its sentence.
         """
-        for line in self._lines(text):
-            yield from self._speak([line], seed)
+        return (piece for _, piece in self._speak(self._lines(text), seed))
 
     def map(self, texts: Iterable[str], seed: int = 0, batch_size: int = 1) -> Iterator[Speech]:
         """Speak many texts, in order, each as if it were the only one.
@@ -197,25 +190,16 @@ class Synthesizer:
         Args:
             texts: read as they are needed.
             seed: for each of the texts.
-            batch_size: sentences that a GPU computes together. A CPU takes one after the other,
+            batch_size: sentences that a GPU computes together. A CPU computes each by itself,
                 so that its samples never depend on what else there is to say.
         """
-        if self.device == "cpu":
-            yield from (self(text, seed) for text in texts)
-            return
-        numbered = enumerate(texts)
-        queue = ((number, text, line) for number, text in numbered for line in self._lines(text))
-        pieces = (
-            (number, text, piece)
-            for batch in _batches(queue, batch_size)
-            for (number, text, _), piece in zip(
-                batch, self._speak([line for _, _, line in batch], seed), strict=True
-            )
-        )
-        for (_, text), group in itertools.groupby(pieces, key=itemgetter(0, 1)):
-            yield self._joined(text, (piece for _, _, piece in group))
+        lines = (line for source, text in enumerate(texts) for line in self._lines(text, source))
+        pieces = self._speak(lines, seed, batch_size)
+        for _, group in itertools.groupby(pieces, key=lambda pair: pair[0].source):
+            (line, first), *rest = group
+            yield self._joined(line.whole, [first, *(piece for _, piece in rest)])
 
-    def _lines(self, text: str) -> Iterator[_Line]:
+    def _lines(self, text: str, source: int = 0) -> Iterator[_Line]:
         """The sentences of a text that have something to say, read as they are needed."""
         from ttscli.text.sentences import split_sentences
 
@@ -230,46 +214,44 @@ class Synthesizer:
             for dropped in encoded.dropped:
                 self.on_event(TextDropped(dropped.text, dropped.count, index))
             if encoded.speakable:
-                yield _Line(index, sentence, encoded.ids, spoken == 0, done, total)
+                first = spoken == 0
+                yield _Line(source, text, index, sentence, encoded.ids, first, done, total)
                 spoken += 1
         if not spoken:
             raise InputError("there is nothing to say: no word in the text can be spoken")
 
-    def _speak(self, lines: Sequence[_Line], seed: int) -> list[Speech]:
-        """Speak sentences side by side, each as it would be spoken alone."""
-        import torch
-        from torch.nn.utils.rnn import pad_sequence
+    def _speak(
+        self, lines: Iterable[_Line], seed: int, batch_size: int = 1
+    ) -> Iterator[tuple[_Line, Speech]]:
+        """Speak sentences, each as it would be spoken alone.
 
-        lengths = torch.tensor([len(line.ids) for line in lines])
-        ids = pad_sequence([torch.tensor(line.ids) for line in lines], batch_first=True)
-        generators = [_generators(seed, line.index) for line in lines]
-        with torch.inference_mode(), device_errors(self.device):
-            output = self.tacotron2.infer(
-                ids.to(self.device),
-                lengths.to(self.device),
-                generator=[dropout for dropout, _ in generators],
-            )
-            # A vocoder needs a frame, even where the gate fired at the first.
-            frames = output.lengths.clamp(min=1).tolist()
-            mels = [mel[:, :n] for mel, n in zip(output.mel, frames, strict=True)]
-            audio = self.vocoder(mels, [noise for _, noise in generators])
-            rows = [row.float().cpu().numpy() for row in audio]
-        unfinished = output.hit_limit.tolist()
-        return [self._piece(*row) for row in zip(lines, rows, unfinished, strict=True)]
+        A sentence's noise depends on nothing but the seed and its place in its text.
+        """
+        begun: deque[_Line] = deque()
 
-    def _piece(self, line: _Line, samples: Samples, unfinished: bool) -> Speech:
+        def readings() -> Iterator[Reading]:
+            for line in lines:
+                begun.append(line)
+                yield Reading(line.ids, np.random.SeedSequence(seed, spawn_key=(line.index,)))
+
+        for spoken in self.engine.speak(readings(), batch_size):
+            line = begun.popleft()
+            yield line, self._piece(line, spoken)
+
+    def _piece(self, line: _Line, spoken: Spoken) -> Speech:
         """A spoken sentence, reported, with the pause before it."""
+        samples = spoken.samples
         if not np.isfinite(samples).all():
             what = f"it gave samples that are no numbers for {line.text!r:.60}"
             raise VoiceError(what, where="the voice", todo="its checkpoints may be damaged")
         duration = len(samples) / self.sample_rate
-        if unfinished:
+        if not spoken.finished:
             self.on_event(SentenceUnfinished(line.index, line.text, duration))
         self.on_event(
             SentenceSpoken(line.index, line.text, line.characters, line.total_characters, duration)
         )
         silence = self._silence[:0] if line.first else self._silence
-        sentence = Sentence(line.text, len(silence), len(samples), not unfinished)
+        sentence = Sentence(line.text, len(silence), len(samples), spoken.finished)
         joined = np.concatenate([silence, samples])
         return Speech(joined, self.sample_rate, line.text, (sentence,))
 
@@ -301,33 +283,3 @@ def _frontend(voice: Voice, user_lexicon: str | Path | None) -> Frontend:
     if voice.lexicon is not None:
         lexicons.append(Lexicon.open(voice.lexicon))
     return Frontend(voice.cleaners, lexicons, final_stop=voice.final_stop)
-
-
-def _tacotron2(voice: Voice) -> Tacotron2:
-    from ttscli.text.symbols import SYMBOLS
-
-    model = load_tacotron2(voice.tacotron2)
-    known = model.config.n_symbols
-    if known != len(SYMBOLS):
-        what = f"it was trained on {known} symbols, not on the {len(SYMBOLS)} that text becomes"
-        raise VoiceError(what, where=str(voice.tacotron2))
-    return model
-
-
-def _generators(seed: int, index: int) -> tuple[torch.Generator, torch.Generator]:
-    """The randomness of a sentence: the prenet's dropout, the vocoder's noise.
-
-    It depends on nothing but the seed and the sentence's place in its text. The draws are made on
-    the CPU, which gives every device the same ones.
-    """
-    import torch
-
-    words = np.random.SeedSequence(seed, spawn_key=(index,)).generate_state(2, np.uint64)
-    dropout, noise = (torch.Generator().manual_seed(int(word) >> 1) for word in words)
-    return dropout, noise
-
-
-def _batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
-    iterator = iter(items)
-    while batch := list(itertools.islice(iterator, size)):
-        yield batch

@@ -87,6 +87,17 @@ def damaged(error: Exception) -> VoiceError:
     return VoiceError(f"the file is damaged or cut short ({reason})", todo="download it again")
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """Metadata of any safetensors file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return file.metadata() or {}
+    except SafetensorError as e:
+        raise damaged(e) from e
+
+
 def read_arrays(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
     """Metadata and tensors of any safetensors file as mapped arrays, without torch."""
     from safetensors import SafetensorError, safe_open

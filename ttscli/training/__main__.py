@@ -103,8 +103,8 @@ def quality_report(
     for sentence in failed:
         console.print(f"  {', '.join(sentence.problems)}: {sentence.text}", highlight=False)
     for i, sentence in enumerate(spoken[:pictures]):
-        audio = quality.vocode(tts.vocoder, sentence.mels, tts.sample_rate)
-        quality.picture(sentence, audio, work / f"quality_{i}.png")
+        quality.picture(sentence, work / f"quality_{i}.png")
+        audio = quality.joined(piece.samples for piece in sentence.pieces)
         quality.save_audio(work / f"quality_{i}.wav", audio)
 
 

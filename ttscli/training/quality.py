@@ -21,12 +21,13 @@ from scipy.signal import resample_poly
 from ttscli.audio import Audio
 from ttscli.core.configs import MelConfig
 from ttscli.core.mel import GriffinLim, MelSpectrogram
+from ttscli.engines import CpuEngine, Reading, Spoken
+from ttscli.errors import UsageError
 from ttscli.synthesizer import Synthesizer
 from ttscli.text.cleaners import english_cleaners
 from ttscli.text.sentences import split_sentences
 from ttscli.training import teacher
 from ttscli.training.corpus import DITHER, to_record
-from ttscli.vocoders import GriffinLimVocoder, Vocoder
 
 Floats = NDArray[np.float32]
 
@@ -53,64 +54,49 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Spoken:
-    """A sentence as the voice's Tacotron 2 says it."""
+class Said:
+    """A sentence as the voice says it."""
 
     text: str
     """What was to be said."""
-    mels: list[torch.Tensor]
-    """A log-mel (M, F) for each of its pieces."""
-    alignments: list[torch.Tensor]
-    """The attention of each piece (F, T)."""
+    pieces: list[Spoken]
+    """Its pieces: audio, mel and attention."""
     problems: list[str]
     """What went wrong in the attention, empty if nothing did."""
 
 
-def alignment_problem(alignment: torch.Tensor, hit_limit: bool) -> str | None:
+def alignment_problem(alignment: Floats, finished: bool) -> str | None:
     """What is wrong with an attention (F, T): not ending, not reaching the end, skips, repeats."""
-    if hit_limit:
+    if not finished:
         return "did not stop"
-    places = torch.arange(alignment.shape[1]).to(alignment)
-    centers = alignment @ places
-    if float(centers[-12:].max()) < alignment.shape[1] - 4:
+    centers = alignment @ np.arange(alignment.shape[1])
+    if centers[-12:].max() < alignment.shape[1] - 4:
         return "did not reach the end"
-    fallen = centers.cummax(0).values - centers
-    if int((fallen > _BACK).sum()) >= 4:
+    if ((np.maximum.accumulate(centers) - centers) > _BACK).sum() >= 4:
         return "went back"
     run = 0
-    for most in alignment.max(0).values.tolist():
+    for most in alignment.max(0):
         run = run + 1 if most < _SKIPPED else 0
         if run >= _SKIPPED_RUN:
             return "skipped symbols"
     return None
 
 
-def say(voice: Synthesizer, text: str, seed: int = 0) -> Spoken:
-    """Let the voice's Tacotron 2 read a text."""
-    mels, alignments, problems = [], [], []
-    for piece in split_sentences(text):
-        ids = voice.frontend.encode(piece).ids
-        output = voice.tacotron2.infer(
-            torch.tensor([ids]),
-            torch.tensor([len(ids)]),
-            generator=torch.Generator().manual_seed(seed),
-        )
-        frames = int(output.lengths[0])
-        mels.append(output.mel[0, :, :frames].clone())
-        alignments.append(output.alignments[0, :frames].clone())
-        problem = alignment_problem(alignments[-1], bool(output.hit_limit[0]))
-        if problem:
-            problems.append(problem)
-    return Spoken(text, mels, alignments, problems)
+def say(voice: Synthesizer, text: str, seed: int = 0) -> Said:
+    """Let the voice read a text."""
+    readings = [
+        Reading(voice.frontend.encode(piece).ids, np.random.SeedSequence(seed, spawn_key=(i,)))
+        for i, piece in enumerate(split_sentences(text))
+    ]
+    pieces = list(voice.engine.speak(readings))
+    found = [alignment_problem(piece.alignment, piece.finished) for piece in pieces]
+    return Said(text, pieces, [problem for problem in found if problem])
 
 
-def vocode(vocoder: Vocoder, mels: Sequence[torch.Tensor], rate: int) -> Floats:
-    """Audio of one mel after the other, a fifth of a second apart."""
-    pieces: list[Floats] = []
-    for mel in mels:
-        audio = vocoder([mel], [torch.Generator().manual_seed(0)])[0].numpy()
-        pieces += [audio, np.zeros(rate // 5, np.float32)]
-    return np.concatenate(pieces[:-1])
+def joined(pieces: Iterable[Floats]) -> Floats:
+    """Audio of one piece after the other, a fifth of a second apart."""
+    pause = np.zeros(MelConfig().sample_rate // 5, np.float32)
+    return np.concatenate([part for piece in pieces for part in (piece, pause)][:-1])
 
 
 def teacher_audio(texts: Sequence[str], folder: Path) -> list[Floats]:
@@ -123,11 +109,11 @@ def teacher_audio(texts: Sequence[str], folder: Path) -> list[Floats]:
     return [samples.astype(np.float32) / np.float32(32768) for samples in audio]
 
 
-def teacher_mels(audio: Iterable[Floats]) -> list[torch.Tensor]:
+def teacher_mels(audio: Iterable[Floats]) -> list[Floats]:
     """Log-mels (M, F) of dithered audio, as the vocoder was trained on them."""
     analyse, chance = MelSpectrogram(), np.random.default_rng(0)
     dithered = (x + chance.standard_normal(len(x)).astype(np.float32) * DITHER for x in audio)
-    return [analyse(torch.from_numpy(x)[None])[0] for x in dithered]
+    return [analyse(torch.from_numpy(x)[None])[0].numpy() for x in dithered]
 
 
 def transcribe(audio: Floats) -> str:
@@ -176,7 +162,7 @@ def score(name: str, texts: Sequence[str], audio: Sequence[Floats], listeners: i
 
 def measure(
     voice: Synthesizer, texts: Sequence[str], folder: Path, listeners: int = 2
-) -> tuple[list[Score], list[Spoken]]:
+) -> tuple[list[Score], list[Said]]:
     """The scores of teacher, teacher's mels and voice, each with both vocoders.
 
     Args:
@@ -185,33 +171,47 @@ def measure(
         folder: for the teacher's files.
         listeners: processes that transcribe.
     """
-    griffin_lim = GriffinLimVocoder(GriffinLim())
-    rate = voice.sample_rate
+    engine = voice.engine
+    if not isinstance(engine, CpuEngine):
+        raise UsageError("only voices with a harmonic WaveGlow are measured, on the CPU")
+    griffin_lim = GriffinLim()
+
+    def by_griffin_lim(mel: Floats) -> Floats:
+        audio: Floats = griffin_lim(torch.from_numpy(mel.copy())[None])[0].numpy()
+        return audio
+
     said = teacher_audio(texts, folder)
     copied = teacher_mels(said)
     spoken = [say(voice, text) for text in texts]
     ways: dict[str, list[Floats]] = {
         "teacher": said,
-        "teacher's mel → Griffin-Lim": [vocode(griffin_lim, [mel], rate) for mel in copied],
-        "teacher's mel → WaveGlow": [vocode(voice.vocoder, [mel], rate) for mel in copied],
-        "Tacotron 2 → Griffin-Lim": [vocode(griffin_lim, s.mels, rate) for s in spoken],
-        "Tacotron 2 → WaveGlow": [vocode(voice.vocoder, s.mels, rate) for s in spoken],
+        "teacher's mel → Griffin-Lim": [by_griffin_lim(mel) for mel in copied],
+        "teacher's mel → WaveGlow": [
+            engine.vocoder(mel, np.random.default_rng(0)) for mel in copied
+        ],
+        "Tacotron 2 → Griffin-Lim": [
+            joined(by_griffin_lim(piece.mel) for piece in s.pieces) for s in spoken
+        ],
+        "Tacotron 2 → WaveGlow": [joined(p.samples for p in s.pieces) for s in spoken],
     }
     scores = [score(name, texts, audio, listeners) for name, audio in ways.items()]
     return scores, spoken
 
 
-def picture(spoken: Spoken, audio: Floats, path: Path) -> None:
-    """Draw the attention, the mel and the spectrogram of the audio, one above the other."""
+def picture(said: Said, path: Path) -> None:
+    """Draw the attention, the mel and the spectrogram of the first piece, one above the other."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 9), layout="constrained")
     top, middle, bottom = figure.subplots(3, 1)
-    top.imshow(spoken.alignments[0].T, aspect="auto", origin="lower")
-    top.set(title=spoken.text[:100], ylabel="symbol")
-    middle.imshow(spoken.mels[0], aspect="auto", origin="lower", vmin=-9, vmax=1)
+    piece = said.pieces[0]
+    top.imshow(piece.alignment.T, aspect="auto", origin="lower")
+    top.set(title=said.text[:100], ylabel="symbol")
+    middle.imshow(piece.mel, aspect="auto", origin="lower", vmin=-9, vmax=1)
     middle.set(ylabel="mel bin")
-    bottom.specgram(audio + 1e-7, NFFT=1024, Fs=MelConfig().sample_rate, noverlap=768, vmin=-150)
+    bottom.specgram(
+        piece.samples + 1e-7, NFFT=1024, Fs=MelConfig().sample_rate, noverlap=768, vmin=-150
+    )
     bottom.set(xlabel="time (s)", ylabel="Hz")
     figure.savefig(path, dpi=80)
 

@@ -1,0 +1,1 @@
+"""The models as inference in NumPy: what a CPU runs, without importing torch."""

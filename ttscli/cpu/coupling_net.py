@@ -1,0 +1,194 @@
+"""The network inside a WaveGlow coupling (`core.flow.CouplingNet`) as inference in NumPy.
+
+Letters: L rows in time, C hidden channels. What differs from `core` is exact but for rounding:
+
+- `end` is folded into the skip half of every layer: C -> C becomes C -> n_out;
+- where it saves work, `start` is folded into the first layer, which then reads the input itself;
+- sigmoid(x) = (1 + tanh(x / 2)) / 2, its halves folded into the weights, so that the gate is
+  tanh(a) * (1 + tanh(b)), and one call of tanh does for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ttscli.cpu.dilated import Dilated, Direct, Scratch, Winograd
+from ttscli.cpu.layers import Array, Tensors, float32
+
+_CHUNK = 1536  # rows that one thread takes through a layer at once
+_PART = 1 << 16  # numbers that a core's own cache holds beside what they are computed from
+_FEWEST_CHANNELS = 32  # with fewer, Winograd's transforms cost more than they save
+
+
+class Map(Protocol):
+    """The built-in `map`, or that of a pool of threads."""
+
+    def __call__(
+        self, function: Callable[[int], None], items: Iterable[int], /
+    ) -> Iterator[None]: ...
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One layer's weights, prepared."""
+
+    dilated: Dilated
+    """From the hidden state, or the first layer's from the input, to 2C."""
+    conditioning: Array
+    """(n_cond, 2C)."""
+    bias: Array
+    """Of both: (2C,)."""
+    res_skip: Array
+    """(C, C + n_out), the last layer's (C, n_out)."""
+    residual_bias: Array
+    """(C,), the last layer's (0,)."""
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What the layers read and write, L rows of each."""
+
+    condition: Array
+    """(L, n_cond)."""
+    source: Array
+    """What the layer's dilated convolution reads, zeros around it."""
+    hidden: Array
+    """The hidden state, zeros around it."""
+    following: Array
+    """Room for the next layer's hidden state, zeros around it."""
+    out: Array
+    """The sum of the skips so far, after `end`: (L, n_out)."""
+
+
+class CouplingNet:
+    """The net for one row, prepared once; threads may share it.
+
+    Args:
+        tensors: under the core model's names.
+        prefix: of this net's names, with the dot at its end.
+    """
+
+    def __init__(self, tensors: Tensors, prefix: str) -> None:
+        def tensor(name: str) -> Array:
+            return float32(tensors[prefix + name])
+
+        n_layers = sum(name.startswith(f"{prefix}in_layers.") for name in tensors) // 2
+        weight, bias = tensor("start.weight")[..., 0], tensor("start.bias")
+        start = np.concatenate([weight, bias[:, None]], axis=1)  # of the input beside ones
+        end = tensor("end.weight")[..., 0]
+        self.start = np.ascontiguousarray(start.T)
+        self.end_bias = tensor("end.bias").copy()
+        self.n_channels = c = len(start)
+        self.reads_input = start.shape[1] < c
+        self.layers: list[_Layer] = []
+        halves = np.repeat(np.array([1, 0.5], np.float32), c)[:, None]
+        weights = np.split(tensor("conditioning.weight")[..., 0], n_layers)
+        biases = np.split(tensor("conditioning.bias"), n_layers)
+        for i in range(n_layers):
+            kernel = tensor(f"in_layers.{i}.weight") * halves[..., None]
+            if i == 0 and self.reads_input:
+                kernel = np.einsum("nck,ci->nik", kernel, start, optimize=True)
+            res_skip = tensor(f"res_skip_layers.{i}.weight")[..., 0] * np.float32(0.5)
+            residual, skip = np.split(res_skip, [-c])
+            residual_bias, skip_bias = np.split(tensor(f"res_skip_layers.{i}.bias"), [-c])
+            self.end_bias += end @ skip_bias
+            self.layers.append(
+                _Layer(
+                    dilated=_dilated(kernel, 2**i),
+                    conditioning=np.ascontiguousarray((weights[i] * halves).T),
+                    bias=(biases[i] + tensor(f"in_layers.{i}.bias")) * halves[:, 0],
+                    res_skip=np.ascontiguousarray(np.concatenate([residual, end @ skip]).T),
+                    residual_bias=residual_bias,
+                )
+            )
+        self.ahead = max(layer.dilated.ahead for layer in self.layers)
+        self.behind = max(layer.dilated.behind for layer in self.layers)
+        self.scratches: list[Scratch] = []
+
+    def __call__(self, x: Array, condition: Array, each: Map = map) -> Array:
+        """Shift and log scale, not yet split, (L, n_out), of (L, n_in) and (L, n_cond).
+
+        `each` goes through the chunks of a layer, in any order or at once: the result is the same.
+        """
+        length, n_in = x.shape
+        places = slice(self.ahead, self.ahead + length)
+        inputs = self._surrounded(length, n_in + 1)
+        inputs[places, :n_in], inputs[places, n_in] = x, 1
+        hidden = self._surrounded(length, self.n_channels)
+        np.matmul(inputs[places], self.start, out=hidden[places])
+        following = self._surrounded(length, self.n_channels)
+        source = inputs if self.reads_input else hidden
+        out = np.tile(self.end_bias, (length, 1))
+        for layer in self.layers:
+            rows = _Rows(condition, source, hidden, following, out)
+            self._advance(layer, rows, each)
+            source, hidden, following = following, following, hidden
+        return out
+
+    def _surrounded(self, length: int, channels: int) -> Array:
+        """Zeros that stay zero around `length` rows."""
+        return np.zeros((self.ahead + length + self.behind, channels), np.float32)
+
+    def _advance(self, layer: _Layer, rows: _Rows, each: Map) -> None:
+        """Take all rows through a layer."""
+        length, step = len(rows.out), layer.dilated.step
+        chunk = max(1, _CHUNK // step) * step
+
+        def advance(first: int) -> None:
+            scratch = self.scratches.pop() if self.scratches else Scratch()
+            self._advance_chunk(layer, rows, first, min(chunk, length - first), scratch)
+            self.scratches.append(scratch)
+
+        for _ in each(advance, range(0, length, chunk)):
+            pass  # raises what a thread has raised
+
+    def _advance_chunk(
+        self, layer: _Layer, rows: _Rows, first: int, count: int, scratch: Scratch
+    ) -> None:
+        """Take `count` rows through a layer."""
+        here, c = slice(first, first + count), self.n_channels
+        inside = slice(self.ahead + first, self.ahead + first + count)
+        gates = layer.dilated(rows.source, self.ahead + first, count, scratch)
+        products = scratch("products", *gates.shape)
+        np.matmul(rows.condition[here], layer.conditioning, out=products)
+        acts = scratch("tiles", count, c)
+        for part in _parts(gates):
+            _gate(gates[part], products[part], layer.bias, acts[part])
+        width = len(layer.residual_bias)
+        products = scratch("products", count, layer.res_skip.shape[1])
+        np.matmul(acts, layer.res_skip, out=products)
+        rows.out[here] += products[:, width:]
+        if width:
+            hidden, following = rows.hidden[inside], rows.following[inside]
+            for part in _parts(following):
+                np.add(hidden[part], products[part, :width], out=following[part])
+                following[part] += layer.residual_bias
+
+
+def _gate(gates: Array, condition: Array, bias: Array, out: Array) -> None:
+    """tanh of the first half of the channels times one plus tanh of the second."""
+    gates += condition
+    gates += bias
+    np.tanh(gates, out=gates)
+    filtered, gate = np.split(gates, 2, axis=1)
+    gate += 1
+    np.multiply(filtered, gate, out=out)
+
+
+def _parts(array: Array) -> Iterator[slice]:
+    """Rows that a core's own cache holds while several operations go over them."""
+    rows = max(1, _PART // array.shape[1])
+    for first in range(0, len(array), rows):
+        yield slice(first, first + rows)
+
+
+def _dilated(kernel: Array, dilation: int) -> Dilated:
+    """The quickest way to convolve with a kernel (N, C, taps)."""
+    _, channels, taps = kernel.shape
+    if taps == 3 and channels >= _FEWEST_CHANNELS:
+        return Winograd(kernel, dilation)
+    return Direct(kernel, dilation)
