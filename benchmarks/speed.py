@@ -8,6 +8,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,10 @@ from rich.console import Console
 from rich.table import Table
 
 from ttscli import Synthesizer
+from ttscli.checkpoints import load_tacotron2
+from ttscli.engines import TorchEngine
+from ttscli.vocoders import load_vocoder
+from ttscli.voices import find_voice
 
 TEXT = (
     "The library opens at nine and closes at six. A cold wind came down from the mountains "
@@ -57,26 +62,41 @@ def wall_seconds(work: Callable[[], object]) -> float:
     return statistics.median(seconds)
 
 
+def engines() -> dict[str, Synthesizer]:
+    """The built-in voice as a CPU runs it, and as the same models run in torch."""
+    tts = Synthesizer.from_voice("small", device="cpu")
+    voice = find_voice("small")
+    vocoder = load_vocoder("waveglow", voice, 80, "cpu")
+    in_torch = TorchEngine(load_tacotron2(voice.tacotron2), vocoder, "cpu")
+    return {
+        "NumPy": tts,
+        "torch": Synthesizer(in_torch, tts.frontend),
+        "torch, Griffin-Lim": Synthesizer.from_voice("small", device="cpu", vocoder="griffin-lim"),
+    }
+
+
 def main() -> None:
     """Print the table, and with `--json` the numbers as JSON instead."""
     program = str(Path(sys.executable).with_name("ttscli"))
-    starts = interleaved(
-        {
-            "import torch": [sys.executable, "-c", "import torch"],
-            "ttscli --help": [program, "--help"],
-        }
-    )
-    rates: dict[str, float] = {}
-    for vocoder in ("waveglow", "griffin-lim"):
-        tts = Synthesizer.from_voice("small", device="cpu", vocoder=vocoder)
-        duration = tts(TEXT).duration
-        rates[vocoder] = duration / wall_seconds(lambda speak=tts: speak(TEXT))  # type: ignore[misc]
+    with tempfile.TemporaryDirectory() as folder:
+        target = str(Path(folder) / "speech.wav")
+        starts = interleaved(
+            {
+                "import torch": [sys.executable, "-c", "import torch"],
+                "ttscli --help": [program, "--help"],
+                "ttscli synth": [program, "synth", "Hello world.", "-o", target],
+            }
+        )
+    rates = {
+        name: tts(TEXT).duration / wall_seconds(lambda speak=tts: speak(TEXT))  # type: ignore[misc]
+        for name, tts in engines().items()
+    }
     numbers = {
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
         "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
         "cpu_s": starts,
         "help_to_import_torch": starts["ttscli --help"] / starts["import torch"],
+        "synth_to_import_torch": starts["ttscli synth"] / starts["import torch"],
         "speech_s_per_s": rates,
     }
     if "--json" in sys.argv:
@@ -87,9 +107,10 @@ def main() -> None:
     table.add_column("measured", justify="right")
     for name, value in starts.items():
         table.add_row(f"{name}, CPU seconds", f"{value:.2f}")
-    table.add_row("ttscli --help / import torch", f"{numbers['help_to_import_torch']:.2f} ×")
-    for vocoder, rate in rates.items():
-        table.add_row(f"small + {vocoder}, seconds of speech per second", f"{rate:.1f}")
+    for name in ("help", "synth"):
+        table.add_row(f"{name} / import torch", f"{numbers[f'{name}_to_import_torch']:.2f} ×")
+    for name, rate in rates.items():
+        table.add_row(f"small, {name}: seconds of speech per second", f"{rate:.1f}")
     Console().print(table)
 
 

@@ -181,3 +181,18 @@ def test_the_lapped_transform_is_cores() -> None:
     assert relative(ours.both(blocks), theirs.both(audio, 20)[0].T) < 1e-6
     bins = theirs(audio)[0].T.numpy()
     assert relative(ours.inverse(bins), blocks[1:-1]) < 1e-6
+
+
+def test_threads_may_want_the_last_scratch_at_once() -> None:
+    class Contested(list[Any]):
+        """As a thread sees it when another takes the last item after it has looked."""
+
+        def __bool__(self) -> bool:
+            return True
+
+    model, mel = in_numpy(random_model()), random_mel(9).numpy()
+    noise = draws(TINY, 9)
+    before = model.infer(mel, 0.7, noise)
+    for coupling in model.couplings:
+        coupling.scratches = Contested()
+    np.testing.assert_array_equal(model.infer(mel, 0.7, noise), before)

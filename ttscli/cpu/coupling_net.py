@@ -139,7 +139,10 @@ class CouplingNet:
         chunk = max(1, _CHUNK // step) * step
 
         def advance(first: int) -> None:
-            scratch = self.scratches.pop() if self.scratches else Scratch()
+            try:
+                scratch = self.scratches.pop()
+            except IndexError:  # asking first would race with another thread for the last one
+                scratch = Scratch()
             self._advance_chunk(layer, rows, first, min(chunk, length - first), scratch)
             self.scratches.append(scratch)
 
