@@ -179,7 +179,7 @@ def test_tacotron2_learns_and_resumes(
     trainer = tacotron2.Trainer(speech, tmp_path, recipe, "cpu")
     trainer.train()
     resumed = tacotron2.Trainer(speech, tmp_path, replace(recipe, steps=100), "cpu")
-    assert resumed.step == 50
+    assert resumed.state.step == 50
     for name, tensor in trainer.trainee.state_dict().items():
         assert torch.equal(tensor, resumed.trainee.state_dict()[name]), name
     resumed.train()
@@ -205,7 +205,7 @@ def test_the_vocoder_learns_and_resumes(speech: Path, tmp_path: Path) -> None:
     after = trainer.losses(piece, listen=True)
     assert after["flow"] < before["flow"]
     resumed = vocoder.Trainer(speech, tmp_path, replace(recipe, steps=5), "cpu")
-    assert resumed.step == 4
+    assert resumed.state.step == 4
     resumed.train()
     assert (tmp_path / "state.pt").exists()
 

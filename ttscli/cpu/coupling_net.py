@@ -19,7 +19,7 @@ import numpy as np
 from ttscli.cpu.dilated import Dilated, Direct, Scratch, Winograd
 from ttscli.cpu.layers import Array, Tensors, float32
 
-_CHUNK = 1536  # rows that one thread takes through a layer at once
+_CHUNK = 3072  # rows that one thread takes through a layer at once, at most
 _PART = 1 << 16  # numbers that a core's own cache holds beside what they are computed from
 _FEWEST_CHANNELS = 32  # with fewer, Winograd's transforms cost more than they save
 
@@ -135,8 +135,8 @@ class CouplingNet:
 
     def _advance(self, layer: _Layer, rows: _Rows, each: Map) -> None:
         """Take all rows through a layer."""
-        length, step = len(rows.out), layer.dilated.step
-        chunk = max(1, _CHUNK // step) * step
+        length = len(rows.out)
+        chunk = _chunk(length, layer.dilated.step)
 
         def advance(first: int) -> None:
             try:
@@ -170,6 +170,12 @@ class CouplingNet:
             for part in _parts(following):
                 np.add(hidden[part], products[part, :width], out=following[part])
                 following[part] += layer.residual_bias
+
+
+def _chunk(length: int, step: int) -> int:
+    """Rows of a chunk, a multiple of `step`: what is long is cut into an even number of chunks."""
+    count = 1 if 2 * length <= _CHUNK else 2 * -(-length // (2 * _CHUNK))
+    return -(-length // (count * step)) * step
 
 
 def _gate(gates: Array, condition: Array, bias: Array, out: Array) -> None:

@@ -93,17 +93,47 @@ class Means:
         return means
 
 
-def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a trainer's state so that a kill at any moment leaves the old one or the new one."""
-    partial = path.with_suffix(".partial")
-    torch.save(dict(state), partial)
-    partial.replace(path)
+class TrainingState:
+    """A model in training with its average, optimizer and step: saved and resumed as one.
 
+    Args:
+        path: the file; if it is there, its state is taken up.
+        model: what is trained.
+        optimizer: of its parameters.
+        decay: of the averaged weights.
+    """
 
-def load_state(path: Path) -> dict[str, Any]:
-    """Read what `save_state` wrote."""
-    state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-    return state
+    def __init__(
+        self, path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, decay: float
+    ) -> None:
+        self.path, self.model, self.optimizer = path, model, optimizer
+        self.average, self.step = Average(model, decay), 0
+        if path.exists():
+            state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+            model.load_state_dict(state["model"])
+            self.average.model.load_state_dict(state["average"])
+            optimizer.load_state_dict(state["optimizer"])
+            self.step = state["step"]
+
+    def advance(self, loss: Tensor, rate: float, clip: float) -> float:
+        """One optimizer step down the gradient of `loss`; returns the gradient's norm."""
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+        norm = apply_gradient(self.optimizer, self.model, rate, clip)
+        self.step += 1
+        self.average.update(self.model, self.step)
+        return norm
+
+    def save(self) -> None:
+        """Write the file so that a kill at any moment leaves the old one or the new one."""
+        state = {
+            "model": self.model.state_dict(),
+            "average": self.average.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+        }
+        partial = self.path.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self.path)
 
 
 def apply_gradient(

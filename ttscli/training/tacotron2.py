@@ -24,15 +24,7 @@ from ttscli.core.tacotron2 import Tacotron2
 from ttscli.core.tacotron2_layers import length_mask
 from ttscli.training.attention_loop import decode
 from ttscli.training.corpus import Corpus, to_sequence
-from ttscli.training.loop import (
-    Average,
-    Log,
-    Means,
-    Schedule,
-    apply_gradient,
-    load_state,
-    save_state,
-)
+from ttscli.training.loop import Log, Means, Schedule, TrainingState
 
 SMALL = Tacotron2Config(
     symbols_embedding_dim=256,
@@ -248,49 +240,27 @@ class Trainer:
 
     def __init__(self, corpus_folder: Path, folder: Path, recipe: Recipe, device: str) -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe, self.device, self.state = recipe, torch.device(device), folder / "state.pt"
+        self.recipe, self.device = recipe, torch.device(device)
         self.corpus_folder = corpus_folder
-        self.corpus = Corpus(corpus_folder)
-        sample = np.concatenate([self.corpus.mel(i) for i in range(min(200, len(self.corpus)))])
+        corpus = Corpus(corpus_folder)
+        sample = np.concatenate([corpus.mel(i) for i in range(min(200, len(corpus)))])
         self.trainee = Trainee(SMALL, torch.from_numpy(sample.mean(0))).to(self.device)
-        self.optimizer = torch.optim.Adam(self.trainee.parameters(), eps=1e-6)
-        self.average = Average(self.trainee, recipe.average)
-        self.step = 0
+        optimizer = torch.optim.Adam(self.trainee.parameters(), eps=1e-6)
+        self.state = TrainingState(folder / "state.pt", self.trainee, optimizer, recipe.average)
         self.log = Log(folder / "log.jsonl")
-        if self.state.exists():
-            self._load()
-
-    def _load(self) -> None:
-        state = load_state(self.state)
-        self.trainee.load_state_dict(state["trainee"])
-        self.average.model.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step = state["step"]
-
-    def save(self) -> None:
-        """Write the state that the next start resumes from."""
-        save_state(
-            self.state,
-            {
-                "trainee": self.trainee.state_dict(),
-                "average": self.average.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "step": self.step,
-            },
-        )
 
     def batches(self) -> Iterator[Batch]:
         """Batches without end; each pass takes in new shards and the curriculum's next stage."""
         while True:
-            chance = random.Random(f"{self.recipe.seed} {self.step}")
-            self.corpus = Corpus(self.corpus_folder)
-            stage = [frames for step, frames in self.recipe.curriculum if step <= self.step]
-            later = [step for step, _ in self.recipe.curriculum if step > self.step]
-            for indices in batches(self.corpus, self.recipe, chance, stage[-1]):
-                if later and self.step >= later[0]:
+            chance = random.Random(f"{self.recipe.seed} {self.state.step}")
+            corpus = Corpus(self.corpus_folder)
+            stage = [frames for step, frames in self.recipe.curriculum if step <= self.state.step]
+            later = [step for step, _ in self.recipe.curriculum if step > self.state.step]
+            for indices in batches(corpus, self.recipe, chance, stage[-1]):
+                if later and self.state.step >= later[0]:
                     break
                 r = SMALL.n_frames_per_step
-                yield collate(self.corpus, indices, self.recipe, r, chance).to(self.device)
+                yield collate(corpus, indices, self.recipe, r, chance).to(self.device)
 
     def train(self) -> Tacotron2:
         """Run to the recipe's last step and return the averaged model."""
@@ -298,29 +268,23 @@ class Trainer:
         schedule = Schedule(recipe.peak_rate, recipe.end_rate, recipe.steps, recipe.hold)
         batches = self.batches()
         self.trainee.train()
-        while self.step < recipe.steps:
+        while self.state.step < recipe.steps:
+            step = self.state.step
             loss, parts = self.trainee.losses(
                 next(batches),
                 recipe,
-                frame_drop=_between(self.step, *recipe.frame_drop, 0, recipe.steps),
-                guide=_between(self.step, *recipe.guide, *recipe.settled),
-                postnet=self.step >= recipe.postnet_from,
+                frame_drop=_between(step, *recipe.frame_drop, 0, recipe.steps),
+                guide=_between(step, *recipe.guide, *recipe.settled),
+                postnet=step >= recipe.postnet_from,
             )
-            loss.backward()  # type: ignore[no-untyped-call]  # torch's own
-            rate = schedule.rate(self.step)
-            norm = apply_gradient(self.optimizer, self.trainee, rate, recipe.clip)
-            self.step += 1
-            self.average.update(self.trainee, self.step)
+            rate = schedule.rate(step)
+            norm = self.state.advance(loss, rate, recipe.clip)
             means.add({**parts, "norm": norm})
-            if self.step % 50 == 0:
-                self.log.write(self.step, {**means.take(), "rate": rate})
-            if self.step % recipe.save_every == 0:
-                self.save()
-        self.save()
-        return self.averaged_model()
-
-    def averaged_model(self) -> Tacotron2:
-        """The model as it should speak."""
-        model = self.average.model.model
-        assert isinstance(model, Tacotron2)
-        return model
+            if self.state.step % 50 == 0:
+                self.log.write(self.state.step, {**means.take(), "rate": rate})
+            if self.state.step % recipe.save_every == 0:
+                self.state.save()
+        self.state.save()
+        averaged = self.state.average.model
+        assert isinstance(averaged, Trainee)
+        return averaged.model

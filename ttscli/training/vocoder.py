@@ -24,15 +24,7 @@ from ttscli.core.mel import Stft, mel_filterbank
 from ttscli.core.noise import draw_normal, row_generators
 from ttscli.training import pitch
 from ttscli.training.corpus import DITHER, Corpus
-from ttscli.training.loop import (
-    Average,
-    Log,
-    Means,
-    Schedule,
-    apply_gradient,
-    load_state,
-    save_state,
-)
+from ttscli.training.loop import Log, Means, Schedule, TrainingState, apply_gradient
 
 
 @dataclass(frozen=True)
@@ -206,36 +198,18 @@ class Trainer:
 
     def __init__(self, corpus_folder: Path, folder: Path, recipe: Recipe, device: str) -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe, self.device, self.state = recipe, torch.device(device), folder / "state.pt"
+        self.recipe, self.device = recipe, torch.device(device)
         self.crops = Crops(corpus_folder)
         self.model = HarmonicWaveGlow().to(self.device)
         self.distance = MelDistance().to(self.device)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), betas=(0.9, 0.99))
         self.log = Log(folder / "log.jsonl")
-        self.step = 0
-        if self.state.exists():
-            state = load_state(self.state)
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.step = state["step"]
-            self.average = Average(self.model, recipe.average)
-            self.average.model.load_state_dict(state["average"])
-        else:
+        path = folder / "state.pt"
+        if not path.exists():
             self.train_pitch()
-            self.average = Average(self.model, recipe.average)
-            self.save()
-
-    def save(self) -> None:
-        """Write the state that the next start resumes from."""
-        save_state(
-            self.state,
-            {
-                "model": self.model.state_dict(),
-                "average": self.average.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "step": self.step,
-            },
-        )
+        self.model.pitch.requires_grad_(False)
+        optimizer = torch.optim.Adam(self.model.parameters(), betas=(0.9, 0.99))
+        self.state = TrainingState(path, self.model, optimizer, recipe.average)
+        self.state.save()
 
     def train_pitch(self) -> None:
         """Train the network that reads pitch off the mel, on blurred and noisy mels too."""
@@ -256,32 +230,28 @@ class Trainer:
             means.add({"f0_error": error.detach(), "voicing_error": wrong})
             if (step + 1) % 100 == 0:
                 self.log.write(step + 1 - recipe.pitch_steps, means.take())
-        self.model.pitch.requires_grad_(False)
 
     def train(self) -> HarmonicWaveGlow:
         """Run to the recipe's last step and return the averaged model."""
         recipe, means = self.recipe, Means()
-        self.model.pitch.requires_grad_(False)
         schedule = Schedule(recipe.peak_rate, recipe.end_rate, recipe.steps, recipe.hold)
-        while self.step < recipe.steps:
-            chance = np.random.default_rng([recipe.seed, self.step])
+        while self.state.step < recipe.steps:
+            step = self.state.step
+            chance = np.random.default_rng([recipe.seed, step])
             piece = self.crops.draw(recipe.crops, recipe.frames, chance).to(self.device)
-            parts = self.losses(piece, self.step >= recipe.listen_from * recipe.steps)
+            parts = self.losses(piece, step >= recipe.listen_from * recipe.steps)
             loss = parts["flow"]
             if "mel" in parts:
                 loss = recipe.flow_weight * loss + parts["mel"]
-            loss.backward()  # type: ignore[no-untyped-call]  # torch's own
-            rate = schedule.rate(self.step)
-            norm = apply_gradient(self.optimizer, self.model, rate, recipe.clip)
-            self.step += 1
-            self.average.update(self.model, self.step)
+            rate = schedule.rate(step)
+            norm = self.state.advance(loss, rate, recipe.clip)
             means.add({**{name: part.detach() for name, part in parts.items()}, "norm": norm})
-            if self.step % 50 == 0:
-                self.log.write(self.step, {**means.take(), "rate": rate})
-            if self.step % recipe.save_every == 0:
-                self.save()
-        self.save()
-        model = self.average.model
+            if self.state.step % 50 == 0:
+                self.log.write(self.state.step, {**means.take(), "rate": rate})
+            if self.state.step % recipe.save_every == 0:
+                self.state.save()
+        self.state.save()
+        model = self.state.average.model
         assert isinstance(model, HarmonicWaveGlow)
         return model
 
@@ -292,7 +262,7 @@ class Trainer:
         parts = {"flow": flow_loss(model(piece.audio, piece.mel, source))}
         if listen:
             B, _, frames = piece.mel.shape
-            generators = row_generators(torch.Generator().manual_seed(self.step), B)
+            generators = row_generators(torch.Generator().manual_seed(self.state.step), B)
             noise = [
                 self.recipe.sigma * draw_normal(generators, n, [frames] * B, piece.mel)
                 for n in model.config.noise_channels
