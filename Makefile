@@ -3,7 +3,7 @@
 export OMP_WAIT_POLICY ?= PASSIVE
 
 PYTHON ?= python3
-TEXT ?= Hello world.
+export TEXT ?= Hello world.
 TEXTS ?= texts.txt
 WORDS ?= $(wildcard /usr/share/dict/american-english)
 BIN := .venv/bin
@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 .PHONY: say test slow parity lint type bench quality voice clean
 
 say: .venv/say  ## speak TEXT into speech.wav with the built-in voice
-	$(BIN)/ttscli synth "$(TEXT)" -o speech.wav
+	$(BIN)/ttscli synth "$$TEXT" -o speech.wav
 
 test: .venv/dev  ## run the tests
 	$(BIN)/python -m pytest
@@ -39,8 +39,8 @@ quality: .venv/train  ## measure the built-in voice on sentences it has not seen
 voice: .venv/train  ## train the built-in voice on TEXTS, a file with a sentence a line
 	$(BIN)/python -m ttscli.training voice "$(TEXTS)" $(WORDS:%=--words %) --work work
 
-clean:  ## remove what these targets made
-	rm -rf .venv work build dist speech.wav .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean:  ## remove what these targets made, but for work/, where a voice in training lives
+	rm -rf .venv build dist speech.wav .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/python:
 	$(PYTHON) -m venv .venv

@@ -7,9 +7,11 @@ import io
 import os
 import resource
 import shutil
+import signal
 import stat
 import struct
 import subprocess
+import time
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +30,7 @@ from ttscli.audio import (
     Samples,
     SoundFileEncoder,
     open_audio,
+    signals_deferred,
     soft_limit,
 )
 from ttscli.errors import ClosedPipeError, OutputError, UsageError
@@ -319,3 +322,25 @@ def test_players_take_the_stream(capfdbinary: Capture, command: str) -> None:
     streamed = capfdbinary.readouterr().out
     played = subprocess.run(command.split(), input=streamed, capture_output=True, check=True)
     assert played.stdout == Audio(tone(), RATE).wav()[44:]
+
+
+def test_a_signal_waits_until_libsndfile_is_done() -> None:
+    """What a handler raises in a callback from C is printed and forgotten."""
+
+    class StopError(Exception):
+        pass
+
+    def stop(*_: object) -> None:
+        raise StopError
+
+    before = signal.signal(signal.SIGTERM, stop)
+    done = False
+    try:
+        with pytest.raises(StopError), signals_deferred():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.05)
+            done = True
+        assert done
+        assert signal.getsignal(signal.SIGTERM) is stop
+    finally:
+        signal.signal(signal.SIGTERM, before)

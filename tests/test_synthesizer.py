@@ -28,7 +28,7 @@ from ttscli.core.waveglow import WaveGlow
 from ttscli.cpu.noise import dropout_masks, normal_draws
 from ttscli.cpu.tacotron2 import Tacotron2 as CpuTacotron2
 from ttscli.devices import choose_device
-from ttscli.engines import TorchEngine
+from ttscli.engines import CpuEngine, Reading, TorchEngine
 from ttscli.errors import InputError, TTSError, UsageError, VoiceError
 from ttscli.events import (
     Event,
@@ -148,6 +148,43 @@ def test_torch_random_state_is_left_alone(tts: Synthesizer) -> None:
     before = torch.get_rng_state()
     tts("Hello world.")
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_speech_before_an_error_is_not_lost(harmonic_voice: Path) -> None:
+    spoken = Synthesizer.from_voice(harmonic_voice, device="cpu", threads=2).map(
+        ["Hello there.", "...", "Bye."]
+    )
+    assert next(spoken).text == "Hello there."
+    with pytest.raises(InputError, match="nothing to say"):
+        next(spoken)
+
+
+def test_a_reading_can_be_spoken_again(harmonic_voice: Path) -> None:
+    engine = Synthesizer.from_voice(harmonic_voice, device="cpu").engine
+    reading = Reading([40, 41, 42], np.random.SeedSequence(1))
+    first, second = engine.speak([reading, reading])
+    np.testing.assert_array_equal(first.samples, second.samples)
+
+
+def test_streams_that_take_turns_are_the_same_bits(harmonic_voice: Path) -> None:
+    from threadpoolctl import threadpool_info
+
+    tts = Synthesizer.from_voice(harmonic_voice, device="cpu")
+    streams = [tts.stream(TEXT, seed=1), tts.stream(TEXT, seed=1)]
+    for first, second in zip(*streams, strict=True):
+        np.testing.assert_array_equal(first.samples, second.samples)
+        pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+        assert all(pool["num_threads"] == 1 for pool in pools if "numpy" in pool["filepath"])
+
+
+def test_processors_are_counted_everywhere(
+    harmonic_voice: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("os.sched_getaffinity", raising=False)  # macOS and Windows have none
+    tts = Synthesizer.from_voice(harmonic_voice, device="cpu")
+    assert isinstance(tts.engine, CpuEngine) and tts.engine.threads >= 1
+    with pytest.raises(UsageError, match="threads must be"):
+        Synthesizer.from_voice(harmonic_voice, device="cpu", threads=-1)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])

@@ -6,11 +6,14 @@ import errno
 import io
 import math
 import os
+import signal
 import struct
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
@@ -196,6 +199,29 @@ class _ErrorKeepingFile:
             return 0
 
 
+@contextmanager
+def signals_deferred() -> Iterator[None]:
+    """Let signals wait: what their handlers raise would be lost in a callback from C."""
+    if threading.current_thread() is not threading.main_thread():  # others never see signals
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
+        handler = signal.getsignal(number)
+        if callable(handler):
+            handlers[number] = handler
+            signal.signal(number, lambda number, frame: came.append((number, frame)))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number, frame in came:
+            handlers[number](number, frame)
+
+
 class SoundFileEncoder(Encoder):
     """FLAC, Ogg Vorbis, Opus or MP3 by libsndfile."""
 
@@ -231,7 +257,8 @@ class SoundFileEncoder(Encoder):
     def _honest(self) -> Iterator[None]:
         """Raise what the file raised, whether libsndfile noticed it or not."""
         try:
-            yield
+            with signals_deferred():
+                yield
         except (self._failure, AssertionError) as error:  # it asserts that all was written
             raise self._file.error or OSError(errno.EIO, str(error)) from error
         if self._file.error is not None:

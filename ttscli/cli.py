@@ -187,7 +187,7 @@ def synth(
         synthesizer = Synthesizer.from_voice(
             chosen, device=device, precision=precision, tacotron2=tacotron2, waveglow=waveglow,
             vocoder=vocoder, sigma=sigma, denoise=denoise, pause=pause, lexicon=lexicon,
-            threads=threads,            on_event=report,
+            threads=threads, on_event=report,
         )  # fmt: skip
         for number, speech in enumerate(synthesizer.stream(words, seed), start=1):
             writer.write(speech.samples)

@@ -15,7 +15,7 @@ PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8")
 
 
 def choose_device(name: str) -> str:
-    """The torch device of this name, or the reason why it cannot be; auto takes a GPU if any."""
+    """The torch device of this name, or the reason why it cannot be; auto takes an NVIDIA GPU."""
     if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]+)?", name):
         todo = "use auto, cpu, cuda, cuda:N or mps"
         raise UsageError(f"there is no device {name!r}", todo=todo)
@@ -48,9 +48,7 @@ def _has_nvidia_driver() -> bool:
 def check_precision(precision: str) -> None:
     """Refuse a precision in which the models cannot run."""
     if precision not in PRECISIONS:
-        raise UsageError(
-            f"there is no precision {precision!r}", todo=f"use {', '.join(PRECISIONS)}"
-        )
+        raise UsageError(f"there is no precision {precision!r}", todo="use auto or fp32")
     if precision not in ("auto", "fp32"):
         what = f"the precision {precision} cannot be used: the models run in fp32 only so far"
         raise UsageError(what, todo="use fp32")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ttscli.checkpoints.arrays import is_harmonic
 from ttscli.devices import device_errors
-from ttscli.errors import VoiceError
+from ttscli.errors import UsageError, VoiceError
 from ttscli.voices import Voice
 
 if TYPE_CHECKING:
@@ -74,8 +74,9 @@ class Engine(Protocol):
 class CpuEngine:
     """NumPy models: sentences are spoken side by side, one on a thread, never in padded batches.
 
-    NumPy's BLAS is held to one thread meanwhile: more would change the last bits of the samples
-    with their number, and threads that each speak a sentence share the machine better.
+    NumPy's BLAS is held to one thread from then on, in the whole process: more would change the
+    last bits of the samples with their number, and threads that each speak a sentence share the
+    machine better.
 
     Args:
         tacotron2: text to mel.
@@ -84,31 +85,45 @@ class CpuEngine:
     """
 
     def __init__(self, tacotron2: CpuTacotron2, vocoder: CpuVocoder, threads: int = 0) -> None:
-        self.tacotron2, self.vocoder = tacotron2, vocoder
-        self.threads = threads or len(os.sched_getaffinity(0))
-
-    def speak(self, readings: Iterable[Reading], batch_size: int = 1) -> Iterator[Spoken]:  # noqa: ARG002 - a GPU's
-        """The sentences as audio, in order; as many are begun ahead as there are threads."""
         from threadpoolctl import threadpool_limits
 
+        if threads < 0:
+            raise UsageError(f"threads must be a number of at least 0, not {threads}")
+        self.tacotron2, self.vocoder = tacotron2, vocoder
+        self.threads = threads or _processors()
+        threadpool_limits(1, "blas")
+
+    def speak(self, readings: Iterable[Reading], batch_size: int = 1) -> Iterator[Spoken]:  # noqa: ARG002 - a GPU's
+        """The sentences as audio, in order; one more than there are threads is begun ahead.
+
+        An error in `readings` is raised when what came before it has been spoken.
+        """
         waiting = iter(readings)
-        with threadpool_limits(1, "blas"), ThreadPoolExecutor(self.threads) as pool:
-            begun: deque[Future[Spoken]] = deque()
+        failure: Exception | None = None
+        begun: deque[Future[Spoken]] = deque()
+        with ThreadPoolExecutor(self.threads) as pool:
             try:
-                for reading in islice(waiting, self.threads):
-                    begun.append(pool.submit(self._one, reading))
-                while begun:
-                    spoken = begun.popleft().result()
-                    begun.extend(pool.submit(self._one, r) for r in islice(waiting, 1))
-                    yield spoken
+                while True:
+                    try:
+                        while failure is None and len(begun) <= self.threads:
+                            begun.append(pool.submit(self._one, next(waiting)))
+                    except StopIteration:
+                        waiting = iter(())
+                    except Exception as error:
+                        failure = error
+                    if not begun:
+                        break
+                    yield begun.popleft().result()
             finally:
                 for future in begun:
                     future.cancel()
+        if failure is not None:
+            raise failure
 
     def _one(self, reading: Reading) -> Spoken:
         from ttscli.cpu.noise import dropout_masks
 
-        dropout, noise = map(np.random.default_rng, reading.seed.spawn(2))
+        dropout, noise = (np.random.default_rng(_child(reading.seed, i)) for i in range(2))
         masks = dropout_masks(dropout, self.tacotron2.config.prenet_dim)
         output = self.tacotron2.infer(reading.ids, masks)
         # A vocoder needs a frame, even where the gate fired at the first.
@@ -116,6 +131,18 @@ class CpuEngine:
         mel = output.mel[:, :frames]
         samples = self.vocoder(mel, noise)
         return Spoken(samples, not output.hit_limit, mel, output.alignment[:frames])
+
+
+def _processors() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _child(seed: np.random.SeedSequence, index: int) -> np.random.SeedSequence:
+    """The seed's child of that index; `spawn` would count on in the seed itself."""
+    return np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, index))
 
 
 class TorchEngine:
@@ -135,6 +162,8 @@ class TorchEngine:
 
         On a CPU a batch is always one: its samples never depend on what else there is to say.
         """
+        if batch_size < 1:
+            raise UsageError(f"batch_size must be a number of at least 1, not {batch_size}")
         if self.device == "cpu":
             batch_size = 1
         waiting = iter(readings)
@@ -178,7 +207,7 @@ def _array(tensor: Tensor) -> NDArray[np.float32]:
 def _torch_generators(seed: np.random.SeedSequence) -> tuple[Generator, Generator]:
     """The randomness of a sentence: the prenet's dropout, the vocoder's noise.
 
-    The draws are made on the CPU, which gives every device the same ones.
+    The draws are made on the CPU, which gives all of torch's devices the same ones.
     """
     import torch
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import math
 import time
 from collections import deque
@@ -72,10 +71,8 @@ class Speech(Audio):
 class _Line:
     """A sentence that waits to be spoken."""
 
-    source: int
-    """Which text it is from, counted from 0."""
     whole: str
-    """That text."""
+    """The text it is from."""
     index: int
     """Its place among the sentences of that text, from 0."""
     text: str
@@ -84,6 +81,8 @@ class _Line:
     """As the voice reads it: an id per symbol."""
     first: bool
     """Whether it is the first of its text that is spoken."""
+    last: bool
+    """Whether it is the last of its text that is spoken."""
     characters: int
     """Characters of the text up to its end."""
     total_characters: int
@@ -193,19 +192,22 @@ class Synthesizer:
             batch_size: sentences that a GPU computes together. A CPU computes each by itself,
                 so that its samples never depend on what else there is to say.
         """
-        lines = (line for source, text in enumerate(texts) for line in self._lines(text, source))
-        pieces = self._speak(lines, seed, batch_size)
-        for _, group in itertools.groupby(pieces, key=lambda pair: pair[0].source):
-            (line, first), *rest = group
-            yield self._joined(line.whole, [first, *(piece for _, piece in rest)])
+        lines = (line for text in texts for line in self._lines(text))
+        pieces: list[Speech] = []
+        for line, piece in self._speak(lines, seed, batch_size):
+            pieces.append(piece)
+            if line.last:
+                yield self._joined(line.whole, pieces)
+                pieces = []
 
-    def _lines(self, text: str, source: int = 0) -> Iterator[_Line]:
+    def _lines(self, text: str) -> Iterator[_Line]:
         """The sentences of a text that have something to say, read as they are needed."""
         from ttscli.text.sentences import split_sentences
 
         sentences = split_sentences(text)
         total = sum(map(len, sentences))
-        done, spoken = 0, 0
+        done = 0
+        line: _Line | None = None  # held back until it is known whether another follows
         if sentences:
             self.on_event(TextSplit(len(sentences), total))
         for index, sentence in enumerate(sentences):
@@ -213,12 +215,15 @@ class Synthesizer:
             encoded = self.frontend.encode(sentence)
             for dropped in encoded.dropped:
                 self.on_event(TextDropped(dropped.text, dropped.count, index))
-            if encoded.speakable:
-                first = spoken == 0
-                yield _Line(source, text, index, sentence, encoded.ids, first, done, total)
-                spoken += 1
-        if not spoken:
+            if not encoded.speakable:
+                continue
+            if line is not None:
+                yield line
+            first = line is None
+            line = _Line(text, index, sentence, encoded.ids, first, False, done, total)
+        if line is None:
             raise InputError("there is nothing to say: no word in the text can be spoken")
+        yield replace(line, last=True)
 
     def _speak(
         self, lines: Iterable[_Line], seed: int, batch_size: int = 1

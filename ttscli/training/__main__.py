@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Annotated
@@ -33,7 +34,7 @@ def voice(
         list[Path], typer.Option("--words", help="Word list for the lexicon, a word a line.")
     ] = [],  # noqa: B006  # Typer reads it as the default and never changes it
     shards: Annotated[int, typer.Option(help="Shards of speech, 21 minutes each; 0 = all.")] = 0,
-    steps: Annotated[int, typer.Option(help="Steps of Tacotron 2.")] = 7000,
+    steps: Annotated[int, typer.Option(help="Steps of Tacotron 2.")] = 8000,
     vocoder_steps: Annotated[int, typer.Option(help="Steps of the vocoder.")] = 8000,
     device: Annotated[str, typer.Option(help="Where to train: cpu or cuda.")] = "cpu",
     sigma: Annotated[float, typer.Option(help="Noise of the finished vocoder.")] = 0.65,
@@ -41,6 +42,7 @@ def voice(
     """Make the voice; stopped at any moment, the same command goes on where it was."""
     speech, program = work / "corpus", _teacher(work)
     speech.mkdir(parents=True, exist_ok=True)
+    _refuse_other_text(work / "texts.sha256", text_list)
     lines = texts.read_lines(text_list)
     planned = corpus.shards_of(texts.utterances(lines))
     names = list(planned)[: shards or None]
@@ -106,6 +108,14 @@ def quality_report(
         quality.picture(sentence, work / f"quality_{i}.png")
         audio = quality.joined(piece.samples for piece in sentence.pieces)
         quality.save_audio(work / f"quality_{i}.wav", audio)
+
+
+def _refuse_other_text(marker: Path, text_list: Path) -> None:
+    """Remember the text that the work folder's speech is of; refuse another."""
+    digest = hashlib.sha256(text_list.read_bytes()).hexdigest()
+    if marker.exists() and marker.read_text() != digest:
+        raise typer.BadParameter(f"{marker.parent} holds the speech of another text; use --work")
+    marker.write_text(digest)
 
 
 def _teacher(work: Path) -> Path:

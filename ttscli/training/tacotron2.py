@@ -49,7 +49,7 @@ _END_STEPS = 2  # decoder steps of silence after the end, on which the gate is t
 class Recipe:
     """How Tacotron 2 is trained; shares of progress are of all steps."""
 
-    steps: int = 7000
+    steps: int = 8000
     """Optimizer steps."""
     peak_rate: float = 1.5e-3
     """Learning rate on the plateau."""
