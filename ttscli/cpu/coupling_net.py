@@ -2,8 +2,8 @@
 
 Letters: L rows in time, C hidden channels. What differs from `core` is exact but for rounding:
 
-- `end` is folded into the skip half of every layer: C -> C becomes C -> n_out;
-- where it saves work, `start` is folded into the first layer, which then reads the input itself;
+- where it saves work, `start` is folded into the first layer, which then reads the input itself,
+  and `end` into the skip half of every layer: C -> C becomes C -> n_out;
 - sigmoid(x) = (1 + tanh(x / 2)) / 2, its halves folded into the weights, so that the gate is
   tanh(a) * (1 + tanh(b)), and one call of tanh does for both.
 """
@@ -20,8 +20,8 @@ from ttscli.cpu.dilated import Dilated, Direct, Scratch, Winograd
 from ttscli.cpu.layers import Array, Tensors, float32
 
 _CHUNK = 3072  # rows that one thread takes through a layer at once, at most
-_PART = 1 << 16  # numbers that a core's own cache holds beside what they are computed from
-_FEWEST_CHANNELS = 32  # with fewer, Winograd's transforms cost more than they save
+_PART = 1 << 17  # numbers that a core's own cache holds while several operations go over them
+_FEWEST_CHANNELS = 64  # with fewer, Winograd's transforms cost more than they save
 
 
 class Map(Protocol):
@@ -43,7 +43,7 @@ class _Layer:
     bias: Array
     """Of both: (2C,)."""
     res_skip: Array
-    """(C, C + n_out), the last layer's (C, n_out)."""
+    """(C, C + n_skip), the last layer's (C, n_skip)."""
     residual_bias: Array
     """(C,), the last layer's (0,)."""
 
@@ -60,8 +60,10 @@ class _Rows:
     """The hidden state, zeros around it."""
     following: Array
     """Room for the next layer's hidden state, zeros around it."""
-    out: Array
-    """The sum of the skips so far, after `end`: (L, n_out)."""
+    skips: Array
+    """The sum of the skips so far: (L, n_skip)."""
+    scratches: list[Scratch]
+    """Those that no thread is using."""
 
 
 class CouplingNet:
@@ -76,38 +78,38 @@ class CouplingNet:
         def tensor(name: str) -> Array:
             return float32(tensors[prefix + name])
 
-        n_layers = sum(name.startswith(f"{prefix}in_layers.") for name in tensors) // 2
         weight, bias = tensor("start.weight")[..., 0], tensor("start.bias")
         start = np.concatenate([weight, bias[:, None]], axis=1)  # of the input beside ones
         end = tensor("end.weight")[..., 0]
-        self.start = np.ascontiguousarray(start.T)
-        self.end_bias = tensor("end.bias").copy()
         self.n_channels = c = len(start)
-        self.reads_input = start.shape[1] < c
+        self.folds_start, self.folds_end = start.shape[1] < c, len(end) < c
+        self.start, self.end = np.ascontiguousarray(start.T), np.ascontiguousarray(end.T)
+        self.bias = tensor("end.bias").copy()
         self.layers: list[_Layer] = []
         halves = np.repeat(np.array([1, 0.5], np.float32), c)[:, None]
+        n_layers = sum(name.startswith(f"{prefix}in_layers.") for name in tensors) // 2
         weights = np.split(tensor("conditioning.weight")[..., 0], n_layers)
         biases = np.split(tensor("conditioning.bias"), n_layers)
         for i in range(n_layers):
             kernel = tensor(f"in_layers.{i}.weight") * halves[..., None]
-            if i == 0 and self.reads_input:
+            if i == 0 and self.folds_start:
                 kernel = np.einsum("nck,ci->nik", kernel, start, optimize=True)
             res_skip = tensor(f"res_skip_layers.{i}.weight")[..., 0] * np.float32(0.5)
             residual, skip = np.split(res_skip, [-c])
             residual_bias, skip_bias = np.split(tensor(f"res_skip_layers.{i}.bias"), [-c])
-            self.end_bias += end @ skip_bias
+            skip = end @ skip if self.folds_end else skip
+            self.bias += end @ skip_bias
             self.layers.append(
                 _Layer(
                     dilated=_dilated(kernel, 2**i),
                     conditioning=np.ascontiguousarray((weights[i] * halves).T),
                     bias=(biases[i] + tensor(f"in_layers.{i}.bias")) * halves[:, 0],
-                    res_skip=np.ascontiguousarray(np.concatenate([residual, end @ skip]).T),
+                    res_skip=np.ascontiguousarray(np.concatenate([residual, skip]).T),
                     residual_bias=residual_bias,
                 )
             )
         self.ahead = max(layer.dilated.ahead for layer in self.layers)
         self.behind = max(layer.dilated.behind for layer in self.layers)
-        self.scratches: list[Scratch] = []
 
     def __call__(self, x: Array, condition: Array, each: Map = map) -> Array:
         """Shift and log scale, not yet split, (L, n_out), of (L, n_in) and (L, n_cond).
@@ -116,17 +118,21 @@ class CouplingNet:
         """
         length, n_in = x.shape
         places = slice(self.ahead, self.ahead + length)
-        inputs = self._surrounded(length, n_in + 1)
-        inputs[places, :n_in], inputs[places, n_in] = x, 1
-        hidden = self._surrounded(length, self.n_channels)
-        np.matmul(inputs[places], self.start, out=hidden[places])
-        following = self._surrounded(length, self.n_channels)
-        source = inputs if self.reads_input else hidden
-        out = np.tile(self.end_bias, (length, 1))
+        hidden, following = (self._surrounded(length, self.n_channels) for _ in range(2))
+        np.matmul(x, self.start[:-1], out=hidden[places])
+        hidden[places] += self.start[-1]
+        source = hidden
+        if self.folds_start:
+            source = self._surrounded(length, n_in + 1)
+            source[places, :-1], source[places, -1] = x, 1
+        skips = np.zeros((length, self.layers[-1].res_skip.shape[1]), np.float32)
+        scratches: list[Scratch] = []
         for layer in self.layers:
-            rows = _Rows(condition, source, hidden, following, out)
+            rows = _Rows(condition, source, hidden, following, skips, scratches)
             self._advance(layer, rows, each)
             source, hidden, following = following, following, hidden
+        out: Array = skips if self.folds_end else skips @ self.end
+        out += self.bias
         return out
 
     def _surrounded(self, length: int, channels: int) -> Array:
@@ -135,16 +141,16 @@ class CouplingNet:
 
     def _advance(self, layer: _Layer, rows: _Rows, each: Map) -> None:
         """Take all rows through a layer."""
-        length = len(rows.out)
+        length = len(rows.skips)
         chunk = _chunk(length, layer.dilated.step)
 
         def advance(first: int) -> None:
             try:
-                scratch = self.scratches.pop()
+                scratch = rows.scratches.pop()
             except IndexError:  # asking first would race with another thread for the last one
                 scratch = Scratch()
             self._advance_chunk(layer, rows, first, min(chunk, length - first), scratch)
-            self.scratches.append(scratch)
+            rows.scratches.append(scratch)
 
         for _ in each(advance, range(0, length, chunk)):
             pass  # raises what a thread has raised
@@ -164,7 +170,7 @@ class CouplingNet:
         width = len(layer.residual_bias)
         products = scratch("products", count, layer.res_skip.shape[1])
         np.matmul(acts, layer.res_skip, out=products)
-        rows.out[here] += products[:, width:]
+        rows.skips[here] += products[:, width:]
         if width:
             hidden, following = rows.hidden[inside], rows.following[inside]
             for part in _parts(following):
@@ -183,13 +189,13 @@ def _gate(gates: Array, condition: Array, bias: Array, out: Array) -> None:
     gates += condition
     gates += bias
     np.tanh(gates, out=gates)
-    filtered, gate = np.split(gates, 2, axis=1)
-    gate += 1
-    np.multiply(filtered, gate, out=out)
+    channels = out.shape[1]
+    gates[:, channels:] += 1
+    np.multiply(gates[:, :channels], gates[:, channels:], out=out)
 
 
 def _parts(array: Array) -> Iterator[slice]:
-    """Rows that a core's own cache holds while several operations go over them."""
+    """An array's rows, as many at once as a core's own cache holds."""
     rows = max(1, _PART // array.shape[1])
     for first in range(0, len(array), rows):
         yield slice(first, first + rows)

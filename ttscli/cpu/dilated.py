@@ -119,6 +119,8 @@ class Winograd:
 
     def _overlapping(self, x: Array, first: int, count: int) -> Array:
         """The rows of x that each tile reads, as a view (8, count, d * C): tiles overlap."""
+        assert x.flags.c_contiguous
+        assert self.ahead <= first <= len(x) - count * self.step - self.dilation
         row, number = x.strides
         return as_strided(
             x[first - self.dilation :],
