@@ -15,8 +15,11 @@ FOR_ALL = {"errors", "events", "__init__"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"synthesizer"},
     "__main__": {"cli"},
-    "cli": {"audio", "console", "synthesizer", "voices"},
+    "cli": {"audio", "cli_download", "console", "synthesizer", "voices"},
+    "cli_download": {"console_download", "download", "registry"},
     "console": {"files"},
+    "console_download": {"console", "files"},
+    "download": {"checkpoints", "files", "registry", "voices"},
     "synthesizer": {"audio", "devices", "engines", "text", "vocoders", "voices"},
     "engines": {"checkpoints", "core", "cpu", "devices", "text", "vocoders", "voices"},
     "cpu": {"checkpoints", "core", "voices"},
@@ -29,15 +32,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "events": set(),
     "files": set(),
+    "registry": set(),
     "text": set(),
-    "voices": set(),
+    "voices": {"registry"},
 }
 ONLY_IN = {
     "torch": {"core", "training"},
-    "typer": {"cli", "training"},
-    "rich": {"console", "training"},
+    "typer": {"cli", "cli_download", "training"},
+    "rich": {"console", "console_download", "training"},
+    "requests": {"download"},
+    "filelock": {"download"},
 }
-"""Packages that are imported at the top of no other module; rich and typer nowhere else at all."""
+"""Packages that are imported at the top of no other module; all but torch nowhere else at all."""
 
 
 def modules() -> list[Path]:
@@ -77,13 +83,15 @@ def test_imports_go_one_way(path: Path) -> None:
             known = {part_of(module) for module in modules()}
             imported = parts[1] if parts[1] in known else "__init__"
             assert imported in MAY_IMPORT[part] | FOR_ALL | {part}, name
-        for package in ("typer", "rich"):
+        for package in ("typer", "rich", "requests", "filelock"):
             assert name.split(".")[0] != package or part in ONLY_IN[package], name
     for name in imports(run_on_import(tree)):
         assert name.split(".")[0] != "torch" or part in ONLY_IN["torch"], name
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["synth", "-h"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["--help"], ["synth", "-h"], ["download", "-h"], ["--version"]]
+)
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys\n"
@@ -96,6 +104,7 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     )
     assert "ttscli" in done.stdout
     heavy = {"torch", "numpy", "scipy", "soundfile", "safetensors", "sentencex", "inflect"}
+    heavy |= {"requests", "filelock", "platformdirs", "tomllib"}
     assert not heavy & set(done.stderr.split())
 
 
@@ -122,3 +131,4 @@ def test_speaking_loads_only_what_it_needs(tmp_path: Path) -> None:
     loaded = set(done.stderr.split())
     assert {"numpy", "safetensors"} <= loaded
     assert not {"torch", "scipy", "soundfile", "inflect", "unidecode", "matplotlib"} & loaded
+    assert not {"requests", "filelock", "platformdirs", "tomllib"} & loaded

@@ -17,6 +17,7 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 from ttscli import __version__
+from ttscli.cli_download import FilesAfterFrom, download
 from ttscli.console import make_reporter, say
 from ttscli.errors import ClosedPipeError, InputError, SpeechError, TTSError, UsageError
 
@@ -195,6 +196,9 @@ def synth(
     if unfinished:
         what = f"{len(unfinished)} of {number} sentences did not come to an end: "
         raise SpeechError(what + ", ".join(unfinished[:3]), todo="try another --seed")
+
+
+app.command(cls=FilesAfterFrom)(download)
 
 
 def read_text(arguments: Sequence[str] | None, file: str | None) -> str:

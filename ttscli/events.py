@@ -24,6 +24,130 @@ class VoiceLoaded(Event):
 
 
 @dataclass(frozen=True)
+class DownloadWaiting(Event):
+    """Another run is downloading into the same folder; this one waits for it."""
+
+    folder: str
+    """The folder with the voices."""
+
+
+@dataclass(frozen=True)
+class DownloadStarted(Event):
+    """A server began to send a file, or the rest of it."""
+
+    file: str
+    """The voice and the model: "ljspeech/waveglow"."""
+    url: str
+    """Who sends it, after redirects."""
+    done: int
+    """Bytes that were there before."""
+    total: int | None
+    """Bytes of the whole file; None if the server does not say."""
+
+
+@dataclass(frozen=True)
+class DownloadProgress(Event):
+    """More of a file has come."""
+
+    file: str
+    """As in `DownloadStarted`."""
+    done: int
+    """Bytes that are here."""
+    total: int | None
+    """Bytes of the whole file; None if the server does not say."""
+    bytes_per_s: int
+    """Average speed of this run."""
+    left_s: float | None
+    """Seconds that the rest takes at this speed."""
+
+
+@dataclass(frozen=True)
+class DownloadInterrupted(Event):
+    """A file stopped coming; it will be asked for again."""
+
+    file: str
+    """As in `DownloadStarted`."""
+    reason: str
+    """What happened."""
+    wait_s: float
+    """Seconds until the next attempt."""
+    done: int
+    """Bytes that are here."""
+
+
+@dataclass(frozen=True)
+class FileChecked(Event):
+    """A checkpoint is complete, and its checksum has been compared with what is known."""
+
+    file: str
+    """As in `DownloadStarted`."""
+    origin: str
+    """Its url, or its path."""
+    size: int
+    """Bytes."""
+    sha256: str
+    """Of its content."""
+    compared: str
+    """With what: published, recorded (at the first download), first (recorded now) or none."""
+
+
+@dataclass(frozen=True)
+class FileConverting(Event):
+    """A checkpoint is being read, checked and written as safetensors."""
+
+    file: str
+    """As in `DownloadStarted`."""
+
+
+@dataclass(frozen=True)
+class VoiceReady(Event):
+    """A voice is in its place."""
+
+    voice: str
+    """Its name."""
+    path: str
+    """Its folder."""
+    was_here: bool
+    """Whether there was nothing to do."""
+    speak_as: str
+    """What `--voice` takes."""
+
+
+@dataclass(frozen=True)
+class VoiceListed(Event):
+    """A voice that is here or can be downloaded."""
+
+    voice: str
+    """Its name."""
+    state: str
+    """built in, here, partly here, damaged or not here."""
+    size: int
+    """Bytes on the disk, or of the download as far as known."""
+    licence: str
+    """Under which terms it may be used."""
+    description: str
+    """A sentence about it."""
+    path: str
+    """Its folder; empty if it is not here."""
+
+
+@dataclass(frozen=True)
+class VoiceVerified(Event):
+    """The files of a voice have been read through."""
+
+    voice: str
+    """Its name."""
+    path: str
+    """Its folder."""
+    compared: str
+    """With what: recorded checksums, or the model's layout where none are recorded."""
+    problems: tuple[str, ...]
+    """What is broken; empty if nothing is."""
+    todo: str
+    """How to mend it; empty if nothing is broken."""
+
+
+@dataclass(frozen=True)
 class TextSplit(Event):
     """A text was cut into sentences; speaking begins."""
 

@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import shlex
+import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ttscli.errors import ClosedPipeError, OutputError, UsageError
+
+_SPARE = 16 << 20  # bytes that a disk keeps for others
 
 _ADVICE = {
     errno.ENOSPC: "free some space or write to another disk",
@@ -92,6 +95,15 @@ def output_errors(path: str) -> Iterator[None]:
             todo = _ADVICE.get(error.errno or 0, "write somewhere else")
         where = "standard output" if path == "-" else path
         raise OutputError(error.strerror or str(error), where=where, todo=todo) from error
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Refuse to begin what cannot end: `needed` bytes that will not fit on the folder's disk."""
+    with output_errors(str(folder / "x")):
+        free = shutil.disk_usage(folder).free
+    if needed + _SPARE > free:
+        what = f"{needed / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are free"
+        raise OutputError(what, where=str(folder), todo=_ADVICE[errno.ENOSPC])
 
 
 def _check_place(path: Path) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ttscli import registry
 from ttscli.errors import VoiceError
 
 MANIFEST = "voice.json"
@@ -51,7 +51,7 @@ class Voice:
 def find_voice(name: str | Path) -> Voice:
     """The voice of this name, or in this folder.
 
-    A name is a built-in voice's, else one under `$TTSCLI_HOME/voices`, else a folder's.
+    A name is a built-in voice's, else a downloaded one's, else a folder's.
     """
     text = str(name)
     if Path(text).name == text:
@@ -62,13 +62,45 @@ def find_voice(name: str | Path) -> Voice:
         return read_voice(Path(text))
     if Path(text).is_dir():
         raise VoiceError(f"this folder has no {MANIFEST}", where=text, todo=_known())
+    if text in registry.read_registry():
+        what = f"the voice {text!r} is not downloaded"
+        raise VoiceError(what, todo=f"run: ttscli download {text}")
     raise VoiceError(f"unknown voice {text!r}", todo=_known())
 
 
-def list_voices() -> list[str]:
-    """Names of the voices that are here, the built-in ones first."""
-    found = (path.parent.name for folder in _folders() for path in folder.glob(f"*/{MANIFEST}"))
+def list_voices(downloaded: Path | None = None) -> list[str]:
+    """Names of the voices that are here, the built-in ones first.
+
+    Args:
+        downloaded: folder of the downloaded ones; None is the usual one.
+    """
+    folders = [*_BUILT_IN, downloaded or registry.voices_folder()]
+    found = (
+        path.parent.name for folder in folders for path in sorted(folder.glob(f"*/{MANIFEST}"))
+    )
     return list(dict.fromkeys(found))
+
+
+def built_in(name: str) -> list[Path]:
+    """Where a built-in voice of this name would lie."""
+    return [folder / name for folder in _BUILT_IN]
+
+
+def is_built_in(folder: Path) -> bool:
+    """Whether a voice's folder came with the program."""
+    return folder.parent in _BUILT_IN
+
+
+def check_settings(settings: Mapping[str, Any], where: str) -> None:
+    """Refuse what a `voice.json` could not say beside its files."""
+    for name, value in settings.items():
+        reader = _READERS.get(name)
+        if reader is None or reader is _file:
+            raise VoiceError(f"unknown field {name!r:.80}", where=where)
+        try:
+            reader(Path(), value)
+        except ValueError as error:
+            raise VoiceError(f"{name}: {error}", where=where) from error
 
 
 def read_voice(folder: Path) -> Voice:
@@ -157,9 +189,7 @@ _READERS: dict[str, Callable[[Path, Any], Any]] = {
 def _folders() -> Iterator[Path]:
     """Where named voices lie."""
     yield from _BUILT_IN
-    home = os.environ.get("TTSCLI_HOME")
-    if home:
-        yield Path(home) / "voices"
+    yield registry.voices_folder()
 
 
 def _known() -> str:

@@ -78,7 +78,9 @@ def _from_pickle(path: Path) -> Checkpoint:
     except Exception as e:  # what a damaged file raises can be anything
         raise VoiceError("the file is damaged or cut short", todo="download it again") from e
     state, config = _state_dict(payload)
-    tensors = key_tables.to_ours({str(name): _checked(name, t) for name, t in state.items()})
+    theirs = {str(name): _checked(name, value) for name, value in state.items()}
+    del payload, state  # so that each tensor can go when what is made of it is there
+    tensors = key_tables.to_ours(theirs)
     return Checkpoint(_kind(tensors), _flat(config), tensors)
 
 

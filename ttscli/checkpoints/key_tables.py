@@ -89,7 +89,10 @@ _PATTERNS = [
 
 
 def to_ours(theirs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """NVIDIA's tensors by our names, in our layouts; what no table knows keeps its name."""
+    """NVIDIA's tensors by our names, in our layouts; what no table knows keeps its name.
+
+    Their dict is emptied on the way: a large model is not held twice.
+    """
     tensors = _renamed(theirs, lambda name: _WRAPPERS.sub("", name))
     _fold_weight_norm(tensors)
     _fuse_cond_layers(tensors)
@@ -107,12 +110,12 @@ def _our_name(theirs: str) -> str:
 
 
 def _renamed(tensors: dict[str, Tensor], rename: Callable[[str], str]) -> dict[str, Tensor]:
-    renamed = {}
-    for name, tensor in tensors.items():
+    renamed: dict[str, Tensor] = {}
+    for name in list(tensors):
         new_name = rename(name)
         if new_name in renamed:
             raise VoiceError(f"it holds {new_name} twice")
-        renamed[new_name] = tensor
+        renamed[new_name] = tensors.pop(name)
     return renamed
 
 

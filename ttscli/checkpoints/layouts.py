@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from typing import Any
 
 from ttscli.core.configs import HarmonicWaveGlowConfig, Tacotron2Config, WaveGlowConfig
+from ttscli.errors import VoiceError
 
 Layout = dict[str, tuple[int, ...]]
 
@@ -81,6 +83,30 @@ def harmonic_waveglow_layout(config: HarmonicWaveGlowConfig) -> Layout:
         layout[f"invertible.{k}.weight"] = (n, n)
         layout.update(_coupling(c, k, n // 2 + 2 * c.n_source, n, c.n_condition))
     return layout
+
+
+def check_sizes(kind: str, config: Any, sizes: Mapping[str, int]) -> None:
+    """Refuse a model that is not the published one.
+
+    Args:
+        kind: one of `own_format.KINDS`.
+        config: the model's.
+        sizes: where the published one's config differs from the defaults.
+    """
+    layouts: dict[str, Any] = {
+        "tacotron2": tacotron2_layout,
+        "waveglow": waveglow_layout,
+        "harmonic-waveglow": harmonic_waveglow_layout,
+    }
+    layout: Layout = layouts[kind](config)
+    try:
+        published: Layout = layouts[kind](type(config)(**sizes))
+    except (TypeError, ValueError) as error:
+        raise VoiceError(f"the sizes in the registry fit no {kind}: {error}") from error
+    for name in [*published, *layout]:
+        if layout.get(name) != published.get(name):
+            what = f"it is not the published model: the tensor {name} has the shape"
+            raise VoiceError(f"{what} {layout.get(name)} instead of {published.get(name)}")
 
 
 def _coupling(

@@ -38,16 +38,10 @@ def load_tacotron2(path: str | os.PathLike[str]) -> Tacotron2:
     Raises:
         VoiceError: in one line, what is wrong with the file.
     """
-    from ttscli.core.configs import Tacotron2Config
-    from ttscli.core.tacotron2 import Tacotron2
-
     with named(path):
         checkpoint = formats.read(Path(path))
         check_kind(checkpoint.kind, "tacotron2")
-        config = make_config(
-            Tacotron2Config, checkpoint.config, tacotron2_sizes(checkpoint.tensors)
-        )
-        return _build(Tacotron2, config, checkpoint.tensors)
+        return _tacotron2(checkpoint)
 
 
 def load_waveglow(path: str | os.PathLike[str]) -> WaveGlow | HarmonicWaveGlow:
@@ -60,12 +54,41 @@ def load_waveglow(path: str | os.PathLike[str]) -> WaveGlow | HarmonicWaveGlow:
         checkpoint = formats.read(Path(path))
         if checkpoint.kind == "harmonic-waveglow":
             return _harmonic_waveglow(checkpoint)
-        from ttscli.core.configs import WaveGlowConfig
-        from ttscli.core.waveglow import WaveGlow
-
         check_kind(checkpoint.kind, "waveglow")
-        config = make_config(WaveGlowConfig, checkpoint.config, waveglow_sizes(checkpoint.tensors))
-        return _build(WaveGlow, config, checkpoint.tensors)
+        return _waveglow(checkpoint)
+
+
+def load_model(path: str | os.PathLike[str]) -> tuple[str, Tacotron2 | WaveGlow | HarmonicWaveGlow]:
+    """What kind of model is in a file of any known format, and the model, as above.
+
+    Raises:
+        VoiceError: in one line, what is wrong with the file.
+    """
+    with named(path):
+        checkpoint = formats.read(Path(path))
+        build: dict[str, Callable[[Checkpoint], Any]] = {
+            "tacotron2": _tacotron2,
+            "waveglow": _waveglow,
+            "harmonic-waveglow": _harmonic_waveglow,
+        }
+        return checkpoint.kind, build[checkpoint.kind](checkpoint)
+
+
+def _tacotron2(checkpoint: Checkpoint) -> Tacotron2:
+    from ttscli.core.configs import Tacotron2Config
+    from ttscli.core.tacotron2 import Tacotron2
+
+    sizes = tacotron2_sizes(checkpoint.tensors)
+    config = make_config(Tacotron2Config, checkpoint.config, sizes)
+    return _build(Tacotron2, config, checkpoint.tensors)
+
+
+def _waveglow(checkpoint: Checkpoint) -> WaveGlow:
+    from ttscli.core.configs import WaveGlowConfig
+    from ttscli.core.waveglow import WaveGlow
+
+    config = make_config(WaveGlowConfig, checkpoint.config, waveglow_sizes(checkpoint.tensors))
+    return _build(WaveGlow, config, checkpoint.tensors)
 
 
 def _harmonic_waveglow(checkpoint: Checkpoint) -> HarmonicWaveGlow:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import mmap
 import os
+import re
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +21,10 @@ if TYPE_CHECKING:
 
 KINDS = ("tacotron2", "waveglow", "harmonic-waveglow")
 _FORMAT, _VERSION = "ttscli", "1"
+_NUMPY_TYPES = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
+    "U8": "u1", "BOOL": "?",
+}  # fmt: skip
 
 
 def save_safetensors(
@@ -31,7 +38,8 @@ def save_safetensors(
         kind: "tacotron2", "waveglow" or "harmonic-waveglow".
         half: store 16-bit floats, which are loaded as 32-bit ones.
     """
-    from safetensors.torch import save
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
 
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
@@ -46,15 +54,26 @@ def save_safetensors(
     target = Path(path)
     partial = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        with partial.open("wb") as file:  # save_file would make it unreadable for others
-            file.write(save(tensors, metadata))
+        partial.open("xb").close()
+        mode = partial.stat().st_mode
+        save_file(tensors, partial, metadata)
+        partial.chmod(mode)  # save_file makes it unreadable for others
+        with partial.open("rb+") as file:
             os.fsync(file.fileno())
         partial.replace(target)
-    except OSError as e:
-        raise OutputError(f"the model cannot be written: {e.strerror}", where=str(target)) from e
+    except (OSError, SafetensorError) as e:
+        raise _unwritable(e, target) from e
     finally:
         with contextlib.suppress(OSError):  # it is gone, or could not be made
             partial.unlink()
+
+
+def _unwritable(error: Exception, target: Path) -> OutputError:
+    """What to say of a model that cannot be written."""
+    what = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    if match := re.search(r"\(os error (\d+)\)", what):  # the system's, in safetensors' words
+        what = os.strerror(int(match[1]))
+    return OutputError(f"the model cannot be written: {what}", where=str(target))
 
 
 def _storable(name: str, tensor: Tensor, half: bool) -> Tensor:
@@ -99,14 +118,29 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def read_arrays(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
-    """Metadata and tensors of any safetensors file as mapped arrays, without torch."""
-    from safetensors import SafetensorError, safe_open
+    """Metadata and tensors of any safetensors file as mapped arrays, without torch.
 
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except SafetensorError as e:
-        raise damaged(e) from e
+    safetensors itself gives copies for NumPy; it checks the header here, and that the tensors fill
+    the file without a gap or an overlap.
+    """
+    import numpy as np
+
+    metadata = read_metadata(path)
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    data = np.frombuffer(mapped, np.uint8, offset=8 + length)
+    arrays = {}
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        if entry["dtype"] not in _NUMPY_TYPES:
+            raise VoiceError(f"the tensor {name} is of the type {entry['dtype']}")
+        start, end = entry["data_offsets"]
+        array = data[start:end].view(_NUMPY_TYPES[entry["dtype"]])
+        arrays[name] = array.reshape(entry["shape"])
+    return metadata, arrays
 
 
 def has_metadata(path: Path) -> bool:
