@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -61,7 +62,8 @@ class Downloads(Reporter):
             case VoiceReady(voice, path, was_here, speak_as):
                 self._stop()
                 here = "is here already" if was_here else "is ready"
-                say(f'{voice} {here}; try: ttscli synth -v {speak_as} "Hello world."')
+                name = shlex.quote(speak_as)
+                say(f'{voice} {here}; try: ttscli synth -v {name} "Hello world."')
                 put(path)
             case VoiceListed():
                 self._listed.append(event)

@@ -112,7 +112,8 @@ def _read(path: Path) -> dict[str, Offer]:
     offers = {}
     for name, table in tables.items():
         try:
-            offers[check_name(name)] = _offer(name, table)
+            check_name(name)
+            offers[name] = _offer(name, table)
         except VoiceError as error:
             raise VoiceError(f"[{name:.80}]: {error.what}", where=str(path)) from error
     return offers

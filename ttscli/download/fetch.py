@@ -23,7 +23,7 @@ from ttscli.files import check_space, output_errors
 if TYPE_CHECKING:
     from requests import Response, Session
 
-_BLOCK = 1 << 16  # bytes; at most this is fetched twice where a connection breaks
+_BLOCK = 1 << 16  # bytes
 _REPORT_S = 0.2
 
 
@@ -144,14 +144,15 @@ class Fetch:
             trouble.of_network(self.url, self.patience.connect_s, self.patience.stall_s),
             session.get(self.url, headers=headers, stream=True, timeout=waits) as response,
         ):
-            if response.status_code == 416 and _total_of(response) == offset:
+            if self._ends_here(response, offset):
                 self._write_state(replace(self._state, total=offset))
                 return
-            trouble.check_status(response, self.url)
+            trouble.check_answer(response, self.url)
             start, total = self._place(response, offset)
-            blocks = response.iter_content(_BLOCK)
+            blocks = _blocks(response)
             first = next(blocks, b"")
-            trouble.check_content(response, first if start == 0 else b"", self.url)
+            if start == 0:
+                trouble.check_start(first, self.url)
             self._begin(response, start, total)
             self._take(first, blocks, start)
         if self._state.total is None:  # the server did not say; this was all
@@ -163,6 +164,11 @@ class Fetch:
         """How many bytes of the partial file can be built on."""
         marked = bool(self._state.validator) and self._state.url == self.url
         return self._have() if marked or self.has_checksum else 0
+
+    def _ends_here(self, response: Response, offset: int) -> bool:
+        """Whether there is nothing after the bytes that are here, by an answer without any."""
+        may_be = self.has_checksum or self._state.total in (None, offset)
+        return response.status_code == 416 and may_be and _total_of(response) == offset
 
     def _place(self, response: Response, offset: int) -> tuple[int, int | None]:
         """Where in the file the answer begins, and the file's size; it must be the same file."""
@@ -260,6 +266,12 @@ class Fetch:
         self._state = state
         with output_errors(str(self._state_file)):
             self._state_file.write_text(json.dumps(asdict(state)), encoding="utf-8")
+
+
+def _blocks(response: Response) -> Iterator[bytes]:
+    """What comes, as it comes, so that what a broken connection has brought is not lost."""
+    while block := response.raw.read1(_BLOCK, decode_content=False):
+        yield block
 
 
 def _validator_of(response: Response) -> str:

@@ -6,10 +6,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ttscli.errors import LockedError
 from ttscli.events import DownloadWaiting, OnEvent
 from ttscli.files import output_errors
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 _LOOK_S = 0.5
 
@@ -21,35 +25,39 @@ def hold(folder: Path, name: str, on_event: OnEvent, longest_idle_s: float) -> I
     Raises:
         LockedError: another run holds it, and nothing in the folder has changed for so long.
     """
-    import filelock
+    from filelock import FileLock
 
     file = folder / name
     with output_errors(str(file)):
         file.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(file, timeout=_LOOK_S)
+    lock = FileLock(file, timeout=_LOOK_S)
     seen, since, is_told = _signs_of_life(folder), time.monotonic(), False
-    while True:
-        try:
-            with output_errors(str(file)):
-                lock.acquire()
-            break
-        except filelock.Timeout as error:
-            if not is_told:
-                on_event(DownloadWaiting(str(folder)))
-                is_told = True
-            now = _signs_of_life(folder)
-            if now != seen:
-                seen, since = now, time.monotonic()
-            if time.monotonic() - since > longest_idle_s:
-                what = (
-                    f"another run holds this folder and has done nothing for {longest_idle_s:g} s"
-                )
-                todo = "end that run, then run this command again"
-                raise LockedError(what, where=str(folder), todo=todo) from error
+    while not _acquired(lock):
+        if not is_told:
+            on_event(DownloadWaiting(str(folder)))
+            is_told = True
+        now = _signs_of_life(folder)
+        if now != seen:
+            seen, since = now, time.monotonic()
+        if time.monotonic() - since > longest_idle_s:
+            what = f"another run holds it and has done nothing for {longest_idle_s:g} s"
+            todo = "end that run, then run this command again"
+            raise LockedError(what, where=str(folder), todo=todo)
     try:
         yield
     finally:
         lock.release()
+
+
+def _acquired(lock: FileLock) -> bool:
+    from filelock import Timeout
+
+    with output_errors(lock.lock_file):
+        try:
+            lock.acquire()
+        except Timeout:  # to Python an error of the system
+            return False
+    return True
 
 
 def _signs_of_life(folder: Path) -> list[tuple[str, int, int]]:

@@ -1,4 +1,4 @@
-"""The checkpoints that voices are made from: fetched, or at hand, and compared with what is known."""
+"""The checkpoints that voices are made from: fetched or at hand, and compared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ttscli.download.fetch import Fetch, Patience
 from ttscli.download.records import KnownFiles, sha256_of
 from ttscli.download.trouble import shown
 from ttscli.errors import UsageError, VoiceError
-from ttscli.events import FileChecked, OnEvent, ignore
+from ttscli.events import DownloadInterrupted, FileChecked, OnEvent, ignore
 from ttscli.files import output_errors
 from ttscli.registry import Source
 
@@ -123,17 +123,18 @@ class Originals:
         if self.offline and not fetch.is_whole:
             todo = "run it without --offline, or name a folder with --mirror"
             raise VoiceError(f"{file} is not here, and --offline forbids the network", todo=todo)
-        while True:
+        for may_repeat in (not self.offline, False):
             fetch.run()
             sha256 = sha256_of(part)
             try:
                 _check(source, part, sha256, known, where=shown(url), folder=self.folder)
-            except VoiceError:
+                break
+            except VoiceError as error:
                 fetch.discard()
-                if fetch.is_in_pieces and not self.offline:
-                    continue
-                raise
-            return part, sha256
+                if not (may_repeat and fetch.is_in_pieces):
+                    raise
+                self.on_event(DownloadInterrupted(file, f"in its pieces {error.what}", 0, 0))
+        return part, sha256
 
     def _reported(self, original: Original) -> Original:
         size = original.path.stat().st_size

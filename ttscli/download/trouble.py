@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _MAY_PASS = {408, 425, 429, 500, 502, 503, 504}
 _ELSEWHERE = "check the address, or try another --mirror"
+_PAGE = "the server sent a web page instead of the file"
 _LOGIN = "log in to the network, or check the proxy or the mirror"
 
 
@@ -39,15 +40,33 @@ def shown(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def check_status(response: Response, url: str) -> None:
-    """Refuse answers that are not the file."""
-    code, where = response.status_code, shown(url)
+def check_answer(response: Response, url: str) -> None:
+    """Refuse answers that are not the file, by what their headers say."""
+    where, headers = shown(url), response.headers
     if any(
         earlier.url.startswith("https:") and not response.url.startswith("https:")
         for earlier in response.history
     ):
         what = f"it leads from https to {shown(response.url)}"
         raise VoiceError(what, where=where, todo=_ELSEWHERE)
+    _check_status(response, where)
+    kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind in ("text/html", "application/xhtml+xml"):
+        raise VoiceError(_PAGE, where=where, todo=_LOGIN)
+    coding = headers.get("Content-Encoding", "identity")
+    if coding.lower() != "identity":
+        what = f"the server sent the file in the coding {coding!r:.40}, which was not asked for"
+        raise VoiceError(what, where=where, todo=_ELSEWHERE)
+
+
+def check_start(start: bytes, url: str) -> None:
+    """Refuse a page that is served in a file's place, by its first bytes."""
+    if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        raise VoiceError(_PAGE, where=shown(url), todo=_LOGIN)
+
+
+def _check_status(response: Response, where: str) -> None:
+    code = response.status_code
     if code in (200, 206):
         return
     answer = f"the server answers {code} {response.reason or ''}".rstrip()
@@ -55,27 +74,14 @@ def check_status(response: Response, url: str) -> None:
         raise RestartError(answer)
     if code in _MAY_PASS:
         raise TryAgainError(answer, _retry_after(response))
-    todo = _LOGIN if code in (407, 511) else _ELSEWHERE
-    raise VoiceError(answer, where=where, todo=todo)
-
-
-def check_content(response: Response, start: bytes, url: str) -> None:
-    """Refuse a page that is served in the file's place; `start` is how the file begins."""
-    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    is_page = kind in ("text/html", "application/xhtml+xml")
-    if is_page or start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        what = "the server sent a web page instead of the file"
-        raise VoiceError(what, where=shown(url), todo=_LOGIN)
-    coding = response.headers.get("Content-Encoding", "identity")
-    if coding.lower() != "identity":
-        what = f"the server sent the file in the coding {coding!r:.40}, which was not asked for"
-        raise VoiceError(what, where=shown(url), todo=_ELSEWHERE)
+    raise VoiceError(answer, where=where, todo=_LOGIN if code in (407, 511) else _ELSEWHERE)
 
 
 @contextmanager
 def of_network(url: str, connect_s: float, stall_s: float) -> Iterator[None]:
-    """Turn what requests says into `TryAgainError`, or into an error if asking again is of no use."""
+    """Turn what requests says into `TryAgainError`, or, if that is of no use, an error."""
     import requests
+    import urllib3
 
     where = shown(url)
     host = urlsplit(url).hostname or url
@@ -95,7 +101,7 @@ def of_network(url: str, connect_s: float, stall_s: float) -> Iterator[None]:
         raise TryAgainError("the proxy does not answer") from error
     except requests.ConnectTimeout as error:
         raise TryAgainError(f"no connection within {connect_s:g} s") from error
-    except requests.RequestException as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise TryAgainError(_reason(error, host, stall_s)) from error
 
 
