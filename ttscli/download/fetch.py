@@ -214,7 +214,6 @@ class Fetch:
                     self._append(file, block)
             finally:
                 with output_errors(str(self.part)):
-                    file.flush()
                     os.fsync(file.fileno())
                 self._report(file.tell(), now=True)
 
@@ -224,6 +223,7 @@ class Fetch:
             raise RestartError("the server sent more than the file has")
         with output_errors(str(self.part)):
             file.write(block)
+            file.flush()  # what has come survives even kill -9
         self._fetched += len(block)
         self._report(file.tell())
 
