@@ -77,11 +77,12 @@ def their_names(model: nn.Module) -> dict[str, Tensor]:
 
 def with_weight_norm(theirs: dict[str, Tensor]) -> dict[str, Tensor]:
     """The same WaveGlow with weight_g and weight_v, and the conditioning in one piece a layer."""
+    n_layers = sum("WN.0.in_layers" in name for name in theirs) // 2
     state = {}
     for name, tensor in theirs.items():
         parts = {name: tensor}
         if "cond_layer" in name:
-            pieces = enumerate(tensor.chunk(WAVEGLOW_CONFIG.n_layers))
+            pieces = enumerate(tensor.chunk(n_layers))
             parts = {name.replace("cond_layer", f"cond_layers.{i}"): piece for i, piece in pieces}
         for part, weight in parts.items():
             if re.search(r"(start|cond_layers\.\d|in_layers\.\d|skip_layers\.\d)\.weight", part):
@@ -127,7 +128,8 @@ def glow_module(glow: types.ModuleType, model: WaveGlow) -> nn.Module:
     """A module of NVIDIA/waveglow's classes, weight norm included, with the model's weights."""
     top = glow.WaveGlow()
     top._backend = Backend()
-    top.upsample = nn.ConvTranspose1d(3, 3, 1024, stride=256)
+    mels, _, kernel_size = model.upsample.weight.shape
+    top.upsample = nn.ConvTranspose1d(mels, mels, kernel_size, stride=256)
     top.WN, top.convinv = nn.ModuleList(), nn.ModuleList()
     for invertible, coupling in zip(model.invertible, model.couplings, strict=True):
         network, mixer = glow.WN(), glow.Invertible1x1Conv()

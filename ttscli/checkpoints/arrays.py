@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttscli.checkpoints import layouts, own_format
+from ttscli.checkpoints.finite import check_finite
 from ttscli.checkpoints.models import (
     check_kind,
     check_names,
@@ -102,9 +103,7 @@ def _fitting(
     if array.dtype.kind not in "fi" or (array.dtype.kind == "i") != name.endswith("tracked"):
         raise VoiceError(f"the tensor {name} is of the type {array.dtype}")
     fitting = array.astype(np.float32, copy=False)
-    # The extremes are nan if any number is, and take no memory to find.
-    if fitting.size and not (np.isfinite(fitting.min()) and np.isfinite(fitting.max())):
-        raise VoiceError(f"the tensor {name} has numbers that are not finite")
+    check_finite(name, fitting)
     return fitting
 
 

@@ -139,12 +139,13 @@ def _fuse_cond_layers(tensors: dict[str, Tensor]) -> None:
     """Stack the conditioning of each layer into one convolution, as NVIDIA/waveglow has it."""
     import torch
 
-    layers: dict[str, dict[int, Tensor]] = {}
-    for name in list(tensors):
+    layers: dict[str, dict[int, str]] = {}
+    for name in tensors:
         if match := _COND_LAYER.fullmatch(name):
             flow, number, leaf = match.groups()
-            layers.setdefault(f"{flow}.cond_layer.{leaf}", {})[int(number)] = tensors.pop(name)
-    for fused, parts in layers.items():
+            layers.setdefault(f"{flow}.cond_layer.{leaf}", {})[int(number)] = name
+    for fused, names in layers.items():
+        parts = {number: tensors.pop(name) for number, name in names.items()}
         if sorted(parts) != list(range(len(parts))) or fused in tensors:
             raise VoiceError(f"the parts of {fused} are not those of one network")
         if len({part.shape[1:] for part in parts.values()}) > 1:

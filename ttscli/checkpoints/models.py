@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ttscli.checkpoints import formats
+from ttscli.checkpoints.finite import check_finite
 from ttscli.checkpoints.formats import Checkpoint
 from ttscli.checkpoints.sizes import harmonic_waveglow_sizes, tacotron2_sizes, waveglow_sizes
 from ttscli.errors import VoiceError
@@ -205,7 +206,5 @@ def _fitting(name: str, tensor: Tensor, like: Tensor) -> Tensor:
     if tensor.is_floating_point() != like.is_floating_point() or tensor.is_complex():
         raise VoiceError(f"the tensor {name} is of the type {tensor.dtype}")
     fitting = tensor.to(like.dtype).contiguous()
-    # The extremes are nan if any number is, and take no memory to find.
-    if not all(torch.isfinite(extreme) for extreme in fitting.aminmax()):
-        raise VoiceError(f"the tensor {name} has numbers that are not finite")
+    check_finite(name, fitting.detach().numpy())
     return fitting
