@@ -9,7 +9,7 @@ WORDS ?= $(wildcard /usr/share/dict/american-english)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: say test slow parity lint type bench quality voice clean
+.PHONY: say test slow parity lint type bench bench-load quality voice clean
 
 say: .venv/say  ## speak TEXT into speech.wav with the built-in voice
 	$(BIN)/ttscli synth "$$TEXT" -o speech.wav
@@ -32,6 +32,9 @@ type: .venv/dev  ## check types
 
 bench: .venv/say  ## measure speed: ratios to plain baselines in the same run
 	$(BIN)/python benchmarks/speed.py
+
+bench-load: .venv/dev  ## import full-size random voices in each format, and measure how they load
+	$(BIN)/python benchmarks/full_size.py
 
 quality: .venv/train  ## measure the built-in voice on sentences it has not seen
 	$(BIN)/python -m ttscli.training quality $(if $(HELDOUT),$(HELDOUT)) --work work

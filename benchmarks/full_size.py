@@ -71,7 +71,7 @@ def tacotron2() -> Tacotron2:
     model = Tacotron2(Tacotron2Config()).eval()
     with torch.no_grad():
         model.decoder.gate.weight.mul_(20)
-        model.decoder.gate.bias.fill_(0.5)
+        model.decoder.gate.bias.fill_(-0.2)
     return model
 
 
@@ -177,7 +177,14 @@ def main() -> None:
     """Print two tables: what becomes of each format, and how fast what was made of it loads."""
     console = Console()
     made = Table(title="Import of a full-size voice (Tacotron 2 and WaveGlow)")
-    for column in ("format", "MB", "import s", "most MB", "most / weights", "spoken"):
+    for column in (
+        "format",
+        "MB",
+        "import s",
+        "most MB",
+        "most / weights",
+        "spoken, as by the original",
+    ):
         made.add_column(column, justify="left" if column == "format" else "right")
     loaded = Table(title=f"WaveGlow, seconds to load, medians of {RUNS}")
     for column in ("format", "loader", "s", "faster", "MB", "MB / weights"):
@@ -188,17 +195,20 @@ def main() -> None:
             folder = Path(temporary)
             files = FORMATS[name](folder)
             size = sum(path.stat().st_size for path in files)
-            seconds, most = run(
-                "download", "-q", "big", "--from", *map(str, files), folder=folder
-            )
+            seconds, most = run("download", "-q", "big", "--from", *map(str, files), folder=folder)
             voice = folder / "voices" / "big"
             weights = [(voice / f"{role}.safetensors") for role in ("tacotron2", "waveglow")]
             total = sum(path.stat().st_size for path in weights)
             target = folder / "speech.wav"
             speech, _ = run("synth", "-q", "-v", "big", "Hi.", "-o", str(target), folder=folder)
+            same = folder / "same.wav"
+            originals = ["--tacotron2", str(files[0]), "--waveglow", str(files[1])]
+            run("synth", "-q", "Hi.", "-v", "big", *originals, "-o", str(same), folder=folder)
+            if same.read_bytes() != target.read_bytes():
+                raise SystemExit(f"{name}: the converted voice speaks otherwise than the original")
             made.add_row(
                 name, f"{size / 1e6:.0f}", f"{seconds:.1f}", f"{most / 1e6:.0f}",
-                f"{most / total:.2f}", f"{target.stat().st_size} bytes in {speech:.1f} s",
+                f"{most / total:.2f}", f"{(target.stat().st_size - 44) // 2} samples, {speech:.1f} s",
             )  # fmt: skip
             if "module" not in name and "safetensors" not in name:
                 results = loads(files[1], weights[1])

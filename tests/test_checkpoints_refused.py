@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
 import random
 import resource
 import struct
+import tarfile
+import warnings
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import checkpoint_files as make
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
 from ttscli.checkpoints import load_tacotron2, load_waveglow, save_safetensors
+from ttscli.checkpoints.arrays import read_tacotron2, read_waveglow
 from ttscli.errors import VoiceError
 
 pytestmark = [  # what torch thinks of the old files that are made here
@@ -349,3 +355,182 @@ def test_metadata_that_lie(tmp_path: Path) -> None:
     ):
         save_file(tensors, tmp_path / "x", good | change)
         assert says in refusal(load_waveglow, tmp_path / "x")
+
+
+# More of what villains know
+
+
+class Nested:
+    """Calls within the arguments of a call, and a state that is one."""
+
+    def __init__(self, evil: Any) -> None:
+        self.evil = evil
+
+    def __reduce__(self) -> Any:
+        return OrderedDict, ([(1, self.evil)],), {"state": self.evil}, None, iter([(2, self.evil)])
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_nested_calls_are_refused(tmp_path: Path, marker: Path, legacy: bool) -> None:
+    evil = make.Calls(os.system, f"touch {marker}")
+    for payload in (
+        Nested(evil),
+        {"state_dict": OrderedDict(a=torch.ones(1)), "config": Nested(evil)},
+        make.Calls(OrderedDict, [("a", Nested(evil))]),
+        make.Calls(torch._utils._rebuild_tensor_v2, evil, 0, (1,), (1,), False, Nested(evil)),
+        make.Calls(torch.load, str(tmp_path / "trap")),
+        make.Calls(torch.hub.load, "someone/something", "model"),
+        make.Calls(eval, "1"),
+    ):
+        path = make.save(payload, tmp_path / "x", legacy)
+        line = refusal(load_waveglow, path)
+        assert "refused, and none of it run: it asks for" in line
+        assert not marker.exists()
+
+
+def tar_of_torch(path: Path, evil: Any, first_name: str) -> Path:
+    """The container before 2017: a tar with three pickles."""
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT, errors="surrogateescape") as tar:
+        for name in (first_name, "storages", "tensors", "pickle", "../../slipped"):
+            data = pickle.dumps(evil, 2)
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return path
+
+
+def test_tar_containers_are_refused(tmp_path: Path, marker: Path) -> None:
+    evil = make.Calls(os.system, f"touch {marker}")
+    magic = pickle.dumps(0x1950A86A20F9469CFC6C, 2)
+    for first_name in ("sys_info", "12345678{", os.fsdecode(magic), "PK\x03\x04"):
+        path = tar_of_torch(tmp_path / "x", evil, first_name)
+        for load in (load_tacotron2, load_waveglow, read_tacotron2, read_waveglow):
+            refusal(load, path)
+        assert not marker.exists()
+        assert sorted(found.name for found in tmp_path.iterdir()) == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("../../slipped", "lead out of it"),
+        ("/tmp/slipped", "lead out of it"),
+        ("x\\..\\..\\slipped", "lead out of it"),
+        ("source/data.pkl", "two parts of one name"),
+    ],
+)
+def test_archives_with_names_that_mislead(tmp_path: Path, name: str, says: str) -> None:
+    source = make.save({"state_dict": make.their_names(make.tacotron2())}, tmp_path / "source")
+    with zipfile.ZipFile(source, "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        archive.writestr(name, b"slipped")
+    assert says in refusal(load_tacotron2, source)
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["source"]
+
+
+def safetensors_file(path: Path, header: object, data: bytes, pad: int = 0) -> Path:
+    encoded = json.dumps(header).encode() + b" " * pad
+    path.write_bytes(struct.pack("<Q", len(encoded)) + encoded + data)
+    return path
+
+
+def entry(start: int, end: int, shape: list[int], dtype: str = "F32") -> dict[str, object]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"a": entry(0, 16, [4]), "b": entry(8, 24, [4])},
+        {"a": entry(0, 16, [4]), "b": entry(0, 16, [4])},
+        {"a": entry(0, 16, [4]), "b": entry(20, 24, [1])},
+        {"a": entry(16, 0, [4])},
+        {"a": entry(0, 24, [4])},
+        {"a": entry(0, 24, [2**62, 4, 4])},
+        {"a": entry(0, 24, [-6])},
+        {"a": entry(-24, 0, [6])},
+        {"a": entry(0, 2**63, [2**61])},
+        {"a": entry(0, 28, [7])},
+        {"a": entry(0, 24, [6], "F99")},
+        {"a": {"dtype": "F32"}},
+        {"a": 1},
+        [],
+    ],
+)
+def test_safetensors_whose_header_lies(tmp_path: Path, header: object) -> None:
+    path = safetensors_file(tmp_path / "x", header, bytes(24))
+    for load in (load_tacotron2, load_waveglow, read_tacotron2, read_waveglow):
+        line = refusal(load, path)
+        assert "damaged" in line or "not a checkpoint" in line
+
+
+def test_gigantic_headers_take_no_memory(tmp_path: Path) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    path = tmp_path / "x"
+    with path.open("wb") as file:  # a sparse file of 8 GB
+        file.write(struct.pack("<Q", 8 << 30) + b'{"a":')
+        file.truncate(8 << 30)
+    for load in (load_waveglow, read_waveglow):
+        assert "damaged" in refusal(load, path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
+
+
+@pytest.mark.parametrize("config", ["[" * 10**5, '{"a":' * 10**5, "1" * 5000, "{" + '"' * 10**5])
+def test_metadata_that_exhaust_a_parser(tmp_path: Path, config: str) -> None:
+    metadata = {"format": "ttscli", "version": "1", "kind": "waveglow", "config": config}
+    save_file(make.waveglow().state_dict(), tmp_path / "x", metadata)
+    for load in (load_waveglow, read_waveglow):
+        assert "not" in refusal(load, tmp_path / "x")
+
+
+def test_a_value_that_is_endless_in_words(tmp_path: Path) -> None:
+    """Sixty lists, each twice in the next: nothing in the file, 10^18 brackets on paper."""
+    value: list[Any] = []
+    for _ in range(60):
+        value = [value, value]
+    state = make.their_names(make.tacotron2())
+    for config in ({"n_symbols": value}, {"gate_threshold": value}, {"n_symbols": 10**600}):
+        path = make.save({"state_dict": state, "config": config}, tmp_path / "x")
+        assert "its config says" in refusal(load_tacotron2, path)
+
+
+def test_deep_nesting(tmp_path: Path) -> None:
+    deep = b"\x80\x02" + b"]" * 10**6 + b"a" * (10**6 - 1) + b"."
+    magic = pickle.dumps(0x1950A86A20F9469CFC6C, 2)
+    (tmp_path / "x").write_bytes(magic + pickle.dumps(1001, 2) + pickle.dumps({}, 2) + deep)
+    refusal(load_waveglow, tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "says"),
+    [
+        ([np.nan], "1 NaN of"),
+        ([np.nan, np.nan, np.inf], "2 NaN and 1 infinite of"),
+        ([-np.inf], "1 infinite of"),
+    ],
+)
+@pytest.mark.parametrize("form", ["zip", "legacy", "ours"])
+def test_weights_that_are_no_numbers_are_named(
+    tmp_path: Path, form: str, spoiled: list[float], says: str
+) -> None:
+    model = make.tacotron2()
+    with torch.no_grad():
+        model.decoder.gate.weight[0, : len(spoiled)] = torch.tensor(spoiled)
+    if form == "ours":
+        save_safetensors(tmp_path / "x", model, "tacotron2")
+    else:
+        make.save({"state_dict": make.their_names(model)}, tmp_path / "x", form == "legacy")
+    for load in (load_tacotron2, read_tacotron2):
+        line = refusal(load, tmp_path / "x")
+        assert "the tensor decoder.gate.weight has numbers that are not finite: " in line
+        assert says in line
+
+
+def test_large_but_finite_weights_are_taken(tmp_path: Path) -> None:
+    """Their squares are not finite, which must not matter."""
+    model = make.tacotron2()
+    with torch.no_grad():
+        model.decoder.gate.weight.fill_(3e38)
+    save_safetensors(tmp_path / "x", model, "tacotron2")
+    for load in (load_tacotron2, read_tacotron2):
+        assert load(tmp_path / "x")

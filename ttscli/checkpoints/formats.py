@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import reprlib
 import stat
 import warnings
 from collections.abc import Mapping
@@ -99,7 +100,8 @@ def _checked(name: object, value: object) -> Tensor:
     import torch
 
     if not isinstance(name, str) or type(value) not in (torch.Tensor, torch.nn.Parameter):
-        raise VoiceError(f"it holds no weights, but {str(name)[:40]!r}, a {type(value).__name__}")
+        what = f"{reprlib.repr(name):.40}, a {type(value).__name__}"
+        raise VoiceError(f"it holds no weights, but {what}")
     assert isinstance(value, torch.Tensor)
     tensor = value.detach()
     is_plain = tensor.device.type == "cpu" and tensor.layout == torch.strided

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import reprlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -132,16 +133,21 @@ def make_config(
         value = given[field.name]
         if field.name in sizes and value != sizes[field.name]:
             raise VoiceError(
-                f"its config says {field.name} {value!r:.40}, its tensors {sizes[field.name]}"
+                f"its config says {field.name} {_short(value)}, its tensors {sizes[field.name]}"
             )
         number = (int, float) if isinstance(field.default, float) else int
         if not (isinstance(value, number) and 0 <= value < _LARGEST_SETTING):
-            raise VoiceError(f"its config says {field.name} {value!r:.40}")
+            raise VoiceError(f"its config says {field.name} {_short(value)}")
         values[field.name] = value
     try:
         return config_class(**values)
     except ValueError as e:
         raise VoiceError(f"its sizes fit no model: {e}") from e
+
+
+def _short(value: object) -> str:
+    """A value in few characters, however many lists within lists it would take to write it out."""
+    return f"{reprlib.repr(value):.40}"
 
 
 def _build(

@@ -102,7 +102,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 def damaged(error: Exception) -> VoiceError:
     """What to say of a file that safetensors cannot read."""
-    reason = str(error).partition("\n")[0]
+    reason = f"{str(error).partition(chr(10))[0]:.100}"
     return VoiceError(f"the file is damaged or cut short ({reason})", todo="download it again")
 
 
@@ -162,7 +162,7 @@ def kind_and_config(metadata: Mapping[str, str]) -> tuple[str, dict[str, object]
         raise VoiceError(what, todo="update ttscli")
     try:
         config = json.loads(metadata.get("config", ""))
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise VoiceError("the config in its metadata is not JSON") from e
     if not isinstance(config, dict):
         raise VoiceError("the config in its metadata is not a JSON object")

@@ -114,11 +114,20 @@ def checked_archive(file: IO[bytes]) -> zipfile.ZipFile:
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as e:
         raise VoiceError("the file is damaged or cut short", todo="download it again") from e
     members = archive.infolist()
+    if len({member.filename for member in members}) < len(members):
+        raise VoiceError("refused: an archive with two parts of one name")
+    if any(_leads_out(member.filename) for member in members):
+        raise VoiceError("refused: its parts have names that lead out of it")
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise VoiceError("refused: a compressed archive, which torch.save does not write")
     if sum(member.file_size for member in members) > file.seek(0, io.SEEK_END):
         raise VoiceError("refused: its parts claim to be larger than the file")
     return archive
+
+
+def _leads_out(name: str) -> bool:
+    parts = name.replace("\\", "/").split("/")
+    return ".." in parts or not parts[0] or ":" in parts[0]
 
 
 def _open_zip(file: IO[bytes]) -> tuple[object, _Read]:

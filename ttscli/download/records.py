@@ -51,7 +51,10 @@ def read_records(folder: Path) -> list[Record]:
     """The records of a voice; empty if there are none that can be read."""
     try:
         entries = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))["files"]
-        return [Record(**entry) for entry in entries]
+        records = [Record(**entry) for entry in entries]
+        names = [name for record in records for name in (record.file, record.kept or "x")]
+        # A voice from elsewhere must not reach out of its own folder.
+        return records if all(Path(name).name == name for name in names) else []
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return []
 
