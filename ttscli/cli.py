@@ -119,6 +119,16 @@ Threads: TypeAlias = Annotated[
         show_default="one a processor",
     ),
 ]
+Offline: TypeAlias = Annotated[
+    bool,
+    _option(
+        "--offline",
+        None,
+        "No network; speaking never uses it.",
+        _VOICE,
+        envvar="TTSCLI_OFFLINE",
+    ),
+]
 Quiet: TypeAlias = Annotated[
     bool, _option("-q --quiet", None, "Say nothing but errors.", _MESSAGES)
 ]
@@ -161,6 +171,7 @@ def synth(
     device: Device = "auto",
     precision: Precision = "auto",
     threads: Threads = 0,
+    offline: Offline = False,  # noqa: ARG001 - there is nothing to forbid
     quiet: Quiet = False,
     json: Json = False,
     verbose: Verbose = False,

@@ -204,8 +204,6 @@ def check_names(expected: Collection[str], tensors: Collection[str]) -> None:
 
 def _fitting(name: str, tensor: Tensor, like: Tensor) -> Tensor:
     """The tensor in the type the model has, once its shape and numbers are known to be good."""
-    import torch
-
     if tensor.shape != like.shape:
         shapes = f"{tuple(tensor.shape)} instead of {tuple(like.shape)}"
         raise VoiceError(f"the tensor {name} has the shape {shapes}")
