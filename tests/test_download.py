@@ -473,7 +473,7 @@ def test_list(place: Place, run: Run) -> None:
     assert table.code == 0
     assert table.err == ""
     line = next(line for line in table.out.splitlines() if line.startswith("tiny "))
-    assert line.split() == ["tiny", "here", f"{size / 1e6:.1f}", "MB", "Tiny", "MIT"]
+    assert line.split() == ["tiny", "here", f"{size / 1e6:.1f}", "MB", "MIT", "Tiny"]
     (place.voice / "voice.json").write_text("{")
     assert states()["tiny"][0] == "damaged"
 

@@ -18,7 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {"audio", "cli_download", "console", "synthesizer", "voices"},
     "cli_download": {"console_download", "download", "registry"},
     "console": {"files"},
-    "console_download": {"console", "files"},
+    "console_download": {"console"},
     "download": {"checkpoints", "files", "registry", "voices"},
     "synthesizer": {"audio", "devices", "engines", "text", "vocoders", "voices"},
     "engines": {"checkpoints", "core", "cpu", "devices", "text", "vocoders", "voices"},

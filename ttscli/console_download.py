@@ -20,12 +20,12 @@ from ttscli.events import (
     VoiceReady,
     VoiceVerified,
 )
-from ttscli.files import output_errors
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _NARROW = 72  # columns
+_COLUMNS = {"licence": 72, "description": 110}  # from which width on a table has them
 _CHECKSUMS = {
     "published": "as published",
     "recorded": "the same as at the first download",
@@ -125,27 +125,27 @@ def make_download_reporter(quiet: bool, as_json: bool, verbose: bool) -> Reporte
 
 
 def _print_table(voices: list[VoiceListed]) -> None:
-    """One voice a line; on a terminal as wide as that is, else as wide as it needs."""
+    """One voice a line; a terminal gets the columns that it has room for, anything else all."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    console = Console(width=None if is_terminal else 400)
+    more = [name for name, width in _COLUMNS.items() if console.width >= width]
     table = Table(box=None, pad_edge=False)
     for column in ("voice", "state"):
         table.add_column(column, no_wrap=True)
     table.add_column("size", justify="right", no_wrap=True)
-    for column in ("description", "licence"):
+    for column in more:
         table.add_column(column, overflow="fold")
     for voice in voices:
-        cells = (voice.voice, voice.state, _size(voice.size), voice.description, voice.licence)
+        cells = [voice.voice, voice.state, _size(voice.size), *(getattr(voice, c) for c in more)]
         table.add_row(*(Text(printable(cell)) for cell in cells))
-    with output_errors("-"):
-        console = Console(width=None if is_terminal else 400)
-        with console.capture() as capture:
-            console.print(table)
-        for line in capture.get().splitlines():
-            put(line.rstrip())
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        put(line.rstrip())
 
 
 def _size(count: int) -> str:
