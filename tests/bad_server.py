@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 BLOCK = 1 << 14
@@ -183,6 +185,10 @@ def redirects_to(url: str, code: int = 302) -> Behaviour:
     return lambda handler, data: handler.answer(code, b"", {"Location": url})
 
 
+def talks_nonsense(handler: Handler, data: bytes) -> None:
+    handler.wfile.write(b"220 mail.example.org ready\r\n")
+
+
 def login_page(kind: str = "text/html") -> Behaviour:
     body = b"\n<!DOCTYPE html><title>Welcome to our hotel</title>"
     return lambda handler, data: handler.answer(200, body, {"Content-Type": kind})
@@ -201,11 +207,18 @@ def becomes(path: str, content: bytes, then: Behaviour = good) -> Behaviour:
 class running:  # noqa: N801 - used like a function
     """A server on a free port of this machine while the block lasts."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        scheme = "http"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
+            self.http.handle_error = lambda *_: None  # type: ignore[method-assign]
+            scheme = "https"
         self.http.daemon_threads = True
         self.state = self.http.state = Server()  # type: ignore[attr-defined]
-        self.state.url = f"http://127.0.0.1:{self.http.server_address[1]}"
+        self.state.url = f"{scheme}://127.0.0.1:{self.http.server_address[1]}"
         self.thread = threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True)
 
     def __enter__(self) -> Server:

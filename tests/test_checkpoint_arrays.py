@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import subprocess
 import sys
 from pathlib import Path
@@ -103,3 +104,13 @@ def test_torch_is_not_imported_for_our_own_files(tmp_path: Path) -> None:
         f"read_tacotron2({str(tmp_path / 't')!r}); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_our_own_files_are_mapped_and_not_copied(tmp_path: Path) -> None:
+    save_safetensors(tmp_path / "x", WaveGlow(WAVEGLOW), "waveglow")
+    for array in read_waveglow(tmp_path / "x").tensors.values():
+        base = array
+        while isinstance(base, np.ndarray) and base.base is not None:
+            base = base.base  # type: ignore[assignment]
+        assert isinstance(base, (mmap.mmap, memoryview))
+        assert not array.flags.writeable

@@ -621,6 +621,21 @@ def test_killed_and_continued(place: Place) -> None:
     assert place.leftovers() == []
 
 
+def test_killed_while_converting(place: Place) -> None:
+    process = start("tiny", "--json")
+    assert process.stdout is not None
+    while "file_converting" not in process.stdout.readline():
+        assert process.poll() is None
+    process.kill()
+    process.communicate(timeout=60)
+    assert not place.voice.exists()
+    asked = len(place.server.asked)
+    out, err = start("tiny", "--offline").communicate(timeout=60)
+    assert out == f"{place.voice}\n", err
+    assert len(place.server.asked) == asked, "what was whole is not fetched again"
+    assert place.leftovers() == []
+
+
 def test_a_run_that_hangs_does_not_hang_others(place: Place, run: Run) -> None:
     import filelock
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import email.utils
 import random
+import shutil
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -196,6 +198,7 @@ FINAL: dict[str, tuple[list[bad.Behaviour], int, str]] = {
     "503 for ever": ([bad.status(503, "0")] * 3, 5, "503 Service Unavailable, 3 times"),
     "429 for a day": ([bad.status(429, "86400")], 5, "run the same command again in 86400 s"),
     "drops for ever": ([bad.drops_all] * 3, 5, "the connection was cut, 3 times in a row"),
+    "talks nonsense": ([bad.talks_nonsense] * 3, 5, "the connection was cut, 3 times in a row"),
     "stalls for ever": ([bad.stalls_after(0, 0.6)] * 3, 5, "nothing came for 0.3 s, 3 times"),
     "login page": ([bad.login_page()], 6, "a web page instead of the file; log in to the network"),
     "login page in disguise": (
@@ -293,3 +296,36 @@ def test_no_space(server: bad.Server, part: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(OutputError, match=r"2 MB are needed, 18 MB are free; free some space"):
         fetch(server, part)
     assert not part.exists()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and the certificate that it gave itself."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl")
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 9 -subj /CN=127.0.0.1".split()
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", path, "-out", f"{path}.crt"]
+    subprocess.run(command, check=True, capture_output=True)
+    path.write_bytes(path.read_bytes() + Path(f"{path}.crt").read_bytes())
+    return path
+
+
+def test_encryption(
+    server: bad.Server, part: Path, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bad.running(certificate) as secure:
+        secure.files["/x"] = DATA
+        error = failure(secure, part)
+        assert isinstance(error, TemporaryError)
+        assert "its certificate is not trusted; if your network has" in str(error)
+        assert not part.exists()
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", f"{certificate}.crt")
+        secure.plan = [bad.drops_after(100_000)]
+        fetch(secure, part)
+        assert part.read_bytes() == DATA
+        part.unlink()
+        secure.plan = [bad.redirects_to(f"{server.url}/x")]
+        downgrade = failure(secure, part)
+        assert f"it leads from https to {server.url}/x" in str(downgrade)
+        assert not part.exists()

@@ -43,4 +43,5 @@ def test_the_wheel_has_the_program_and_nothing_else(wheel: zipfile.ZipFile) -> N
     tops = {name.split("/")[0] for name in wheel.namelist()}
     assert tops == {"ttscli", "ttscli-0.1.0.dist-info"}
     assert "ttscli/py.typed" in wheel.namelist()
+    assert "ttscli/registry.toml" in wheel.namelist()
     assert "ttscli/training/teacher.c" in wheel.namelist()

@@ -88,7 +88,7 @@ class Fetch:
         self.size, self.has_checksum = size, has_checksum
         self.patience, self.on_event = patience or Patience(), on_event
         self.is_in_pieces = part.exists()
-        self._state_file = part.with_name(part.name + ".json")
+        self._state_file = _state_file(part)
         self._state = self._read_state()
         self._began, self._fetched, self._reported = time.monotonic(), 0, 0.0
 
@@ -124,8 +124,7 @@ class Fetch:
 
     def discard(self) -> None:
         """Forget what has been fetched."""
-        self.part.unlink(missing_ok=True)
-        self._state_file.unlink(missing_ok=True)
+        forget(self.part)
         self._state = _State()
 
     def _have(self) -> int:
@@ -266,6 +265,16 @@ class Fetch:
         self._state = state
         with output_errors(str(self._state_file)):
             self._state_file.write_text(json.dumps(asdict(state)), encoding="utf-8")
+
+
+def forget(part: Path) -> None:
+    """Remove a partial file, and what is known of it."""
+    part.unlink(missing_ok=True)
+    _state_file(part).unlink(missing_ok=True)
+
+
+def _state_file(part: Path) -> Path:
+    return part.with_name(part.name + ".json")
 
 
 def _blocks(response: Response) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from ttscli.download.fetch import Fetch, Patience
+from ttscli.download.fetch import Fetch, Patience, forget
 from ttscli.download.records import KnownFiles, sha256_of
 from ttscli.download.trouble import shown
 from ttscli.errors import UsageError, VoiceError
@@ -46,7 +46,7 @@ class Original:
     def discard(self) -> None:
         """Clear it away, if it was fetched by us."""
         if self.is_partial:
-            Fetch("", self.path).discard()
+            forget(self.path)
 
     def keep(self, folder: Path) -> None:
         """Put it into a folder, under its own name."""
