@@ -329,3 +329,39 @@ def test_encryption(
         downgrade = failure(secure, part)
         assert f"it leads from https to {server.url}/x" in str(downgrade)
         assert not part.exists()
+
+
+@pytest.mark.parametrize("etags", [False, True])
+def test_no_sequence_of_faults_gives_wrong_bytes(
+    server: bad.Server, part: Path, etags: bool
+) -> None:
+    numbers = random.Random(etags)
+    server.etags = etags
+    versions = [DATA, OTHER, OTHER[:150_000]]
+    endings = {"right": 0, "error": 0}
+
+    def fault() -> bad.Behaviour:
+        count = numbers.randrange(310_000)
+        change = bad.becomes("/x", numbers.choice(versions), bad.drops_after(count))
+        return numbers.choice(
+            [
+                bad.drops_all, bad.drops_after(count), bad.resets_after(count), bad.ignores_range,
+                bad.ignores_range_and_drops_after(count), bad.status(503, "0"), bad.status(500),
+                bad.status(416), bad.status(404), bad.login_page(), bad.login_page("image/png"),
+                bad.claims_length(310_000), bad.claims_range("bytes 5-9/10"), bad.talks_nonsense,
+                bad.without_length, bad.redirects_to("/x"), change, change, bad.becomes("/x", DATA),
+            ]
+        )  # fmt: skip
+
+    for _ in range(120):
+        server.plan = [fault() for _ in range(numbers.randrange(1, 7))]
+        try:
+            fetch(server, part, patience=Patience(stall_s=1, attempts=4, first_wait_s=0.001))
+        except TTSError:
+            endings["error"] += 1
+            continue  # what is here may be built on, or not
+        endings["right"] += 1
+        assert part.read_bytes() in versions
+        part.unlink()
+        part.with_name("x.part.json").unlink()
+    assert min(endings.values()) > 20
