@@ -72,7 +72,7 @@ def tacotron2() -> Tacotron2:
     model = Tacotron2(Tacotron2Config()).eval()
     with torch.no_grad():
         model.decoder.gate.weight.mul_(20)
-        model.decoder.gate.bias.fill_(-0.0815)
+        model.decoder.gate.bias.fill_(-0.158)
     return model
 
 
