@@ -79,21 +79,20 @@ class CouplingNet:
             return float32(tensors[prefix + name])
 
         weight, bias = tensor("start.weight")[..., 0], tensor("start.bias")
-        start = np.concatenate([weight, bias[:, None]], axis=1)  # of the input beside ones
         end = tensor("end.weight")[..., 0]
-        self.n_channels = c = len(start)
-        self.folds_start, self.folds_end = start.shape[1] < c, len(end) < c
-        self.start, self.end = np.ascontiguousarray(start.T), np.ascontiguousarray(end.T)
-        self.bias = tensor("end.bias").copy()
-        self.layers: list[_Layer] = []
-        halves = np.repeat(np.array([1, 0.5], np.float32), c)[:, None]
+        self.n_channels = c = len(weight)
+        self.start = np.concatenate([weight.T, bias[None]])  # of the input beside ones
+        self.end, self.bias = np.ascontiguousarray(end.T), tensor("end.bias").copy()
+        self.folds_start, self.folds_end = len(self.start) < c, len(end) < c
         n_layers = sum(name.startswith(f"{prefix}in_layers.") for name in tensors) // 2
-        weights = np.split(tensor("conditioning.weight")[..., 0], n_layers)
+        conditioning = np.split(tensor("conditioning.weight")[..., 0], n_layers)
         biases = np.split(tensor("conditioning.bias"), n_layers)
+        halves = np.repeat(np.array([1, 0.5], np.float32), c)
+        self.layers: list[_Layer] = []
         for i in range(n_layers):
-            kernel = tensor(f"in_layers.{i}.weight") * halves[..., None]
+            kernel = _transposed(tensor(f"in_layers.{i}.weight")) * halves
             if i == 0 and self.folds_start:
-                kernel = np.einsum("nck,ci->nik", kernel, start, optimize=True)
+                kernel = self.start @ kernel
             res_skip = tensor(f"res_skip_layers.{i}.weight")[..., 0] * np.float32(0.5)
             residual, skip = np.split(res_skip, [-c])
             residual_bias, skip_bias = np.split(tensor(f"res_skip_layers.{i}.bias"), [-c])
@@ -102,9 +101,9 @@ class CouplingNet:
             self.layers.append(
                 _Layer(
                     dilated=_dilated(kernel, 2**i),
-                    conditioning=np.ascontiguousarray((weights[i] * halves).T),
-                    bias=(biases[i] + tensor(f"in_layers.{i}.bias")) * halves[:, 0],
-                    res_skip=np.ascontiguousarray(np.concatenate([residual, skip]).T),
+                    conditioning=_transposed(conditioning[i]) * halves,
+                    bias=(biases[i] + tensor(f"in_layers.{i}.bias")) * halves,
+                    res_skip=_transposed(np.concatenate([residual, skip])),
                     residual_bias=residual_bias,
                 )
             )
@@ -201,9 +200,14 @@ def _parts(array: Array) -> Iterator[slice]:
         yield slice(first, first + rows)
 
 
+def _transposed(weight: Array) -> Array:
+    """A weight with its axes in reverse order, in memory too."""
+    return np.ascontiguousarray(weight.T)
+
+
 def _dilated(kernel: Array, dilation: int) -> Dilated:
-    """The quickest way to convolve with a kernel (N, C, taps)."""
-    _, channels, taps = kernel.shape
+    """The quickest way to convolve with a kernel (taps, C, N)."""
+    taps, channels, _ = kernel.shape
     if taps == 3 and channels >= _FEWEST_CHANNELS:
         return Winograd(kernel, dilation)
     return Direct(kernel, dilation)
