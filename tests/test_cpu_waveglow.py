@@ -20,6 +20,7 @@ from ttscli.cpu import waveglow as cpu_waveglow
 from ttscli.cpu.coupling_net import CouplingNet
 from ttscli.cpu.dilated import Direct, Scratch, Winograd
 from ttscli.cpu.layers import Array
+from ttscli.cpu.sharing import Shared
 from ttscli.cpu.waveglow import WaveGlow
 
 TOLERANCE = 1e-5
@@ -129,7 +130,7 @@ class TestCouplingNet:
         result = ours(x[0].T.numpy(), condition[0].T.numpy())
         assert relative(result, exact[0].T) < TOLERANCE
         with ThreadPoolExecutor(3) as pool:
-            again = ours(x[0].T.numpy(), condition[0].T.numpy(), pool.map)
+            again = ours(x[0].T.numpy(), condition[0].T.numpy(), Shared(pool, 3))
         assert np.array_equal(result, again)
 
     def test_half_precision_weights(self) -> None:
@@ -209,7 +210,9 @@ class TestWaveGlow:
         frames = 3500  # several windows and chunks
         mel, draws = random(3, frames).numpy(), noise(frames)
         alone = waveglow.infer(mel, 0.7, draws)
-        assert np.array_equal(waveglow.infer(mel, 0.7, draws, threads=3), alone)
+        with ThreadPoolExecutor(3) as pool:
+            shared = waveglow.infer(mel, 0.7, draws, Shared(pool, 3))
+        assert np.array_equal(shared, alone)
 
     def test_what_it_refuses(self, waveglow: WaveGlow) -> None:
         mel = random(3, 4).numpy()

@@ -10,26 +10,18 @@ Letters: L rows in time, C hidden channels. What differs from `core` is exact bu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from ttscli.cpu.dilated import Dilated, Direct, Scratch, Winograd
 from ttscli.cpu.layers import Array, Tensors, float32
+from ttscli.cpu.sharing import Each, in_turn
 
 _CHUNK = 3072  # rows that one thread takes through a layer at once, at most
 _PART = 1 << 17  # numbers that a core's own cache holds while several operations go over them
 _FEWEST_CHANNELS = 64  # with fewer, Winograd's transforms cost more than they save
-
-
-class Map(Protocol):
-    """The built-in `map`, or that of a pool of threads."""
-
-    def __call__(
-        self, function: Callable[[int], None], items: Iterable[int], /
-    ) -> Iterator[None]: ...
 
 
 @dataclass(frozen=True)
@@ -110,10 +102,10 @@ class CouplingNet:
         self.ahead = max(layer.dilated.ahead for layer in self.layers)
         self.behind = max(layer.dilated.behind for layer in self.layers)
 
-    def __call__(self, x: Array, condition: Array, each: Map = map) -> Array:
+    def __call__(self, x: Array, condition: Array, each: Each = in_turn) -> Array:
         """Shift and log scale, not yet split, (L, n_out), of (L, n_in) and (L, n_cond).
 
-        `each` goes through the chunks of a layer, in any order or at once: the result is the same.
+        `each` shares out the chunks of a layer, which does not change the result.
         """
         length, n_in = x.shape
         places = slice(self.ahead, self.ahead + length)
@@ -138,7 +130,7 @@ class CouplingNet:
         """Zeros that stay zero around `length` rows."""
         return np.zeros((self.ahead + length + self.behind, channels), np.float32)
 
-    def _advance(self, layer: _Layer, rows: _Rows, each: Map) -> None:
+    def _advance(self, layer: _Layer, rows: _Rows, each: Each) -> None:
         """Take all rows through a layer."""
         length = len(rows.skips)
         chunk = _chunk(length, layer.dilated.step)
@@ -151,8 +143,7 @@ class CouplingNet:
             self._advance_chunk(layer, rows, first, min(chunk, length - first), scratch)
             rows.scratches.append(scratch)
 
-        for _ in each(advance, range(0, length, chunk)):
-            pass  # raises what a thread has raised
+        each(advance, range(0, length, chunk))
 
     def _advance_chunk(
         self, layer: _Layer, rows: _Rows, first: int, count: int, scratch: Scratch
