@@ -86,7 +86,7 @@ class CpuEngine:
         if threads < 0:
             raise UsageError(f"threads must be a number of at least 0, not {threads}")
         self.tacotron2, self.vocoder = tacotron2, vocoder
-        self.threads = threads or _processors()
+        self.threads = threads or processors()
 
     def speak(self, readings: Iterable[Reading], batch_size: int = 1) -> Iterator[Spoken]:  # noqa: ARG002 - a GPU's
         """The sentences as audio, in order; one more than there are threads is begun ahead.
@@ -132,7 +132,7 @@ class CpuEngine:
         return Spoken(samples, not output.hit_limit, mel, output.alignment[:frames])
 
 
-def _processors() -> int:
+def processors() -> int:
     """Processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
         return len(os.sched_getaffinity(0))
