@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import islice, repeat
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -33,14 +33,15 @@ from ttscli.core.harmonic_waveglow import HarmonicWaveGlow as CoreHarmonicWaveGl
 from ttscli.core.mel import GriffinLim as CoreGriffinLim
 from ttscli.core.tacotron2 import Tacotron2 as CoreTacotron2
 from ttscli.core.waveglow import WaveGlow as CoreWaveGlow
+from ttscli.cpu.decoder import Decoding, decode
 from ttscli.cpu.harmonic_waveglow import HarmonicWaveGlow
 from ttscli.cpu.layers import Array
 from ttscli.cpu.noise import normal_draws
 from ttscli.cpu.sharing import Each, Shared, in_turn
 from ttscli.cpu.spectra import Denoiser, GriffinLim
-from ttscli.cpu.tacotron2 import Decoding, Tacotron2
+from ttscli.cpu.tacotron2 import Tacotron2
 from ttscli.cpu.waveglow import WaveGlow
-from ttscli.engines import processors
+from ttscli.engines import TOGETHER, processors
 from ttscli.voices import find_voice
 
 SYMBOLS, STEPS, FRAMES = 100, 200, 172  # of a text; of its decoder; of two seconds
@@ -258,11 +259,9 @@ def decoder_works(
                 frame, _, state = core.decoder.step(read, state, remembered)
 
     def in_arrays() -> None:
-        for _ in range(batch):
-            decoding = Decoding(ours.decoder, own, STEPS)
-            frame = np.zeros(decoding.frames.shape[1], np.float32)
-            for masks in islice(no_dropout(ours), STEPS):
-                frame = decoding.step(frame, masks)
+        for first in range(0, batch, TOGETHER):
+            texts = range(first, min(batch, first + TOGETHER))
+            decode([Decoding(ours.decoder, own, no_dropout(ours), STEPS) for _ in texts])
 
     works: Works = {"torch": in_torch, "ttscli": in_arrays}
     if theirs is not None:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ttscli.cpu.sharing import Each, Shared, in_turn
+from ttscli.cpu.sharing import Each, Shared, StoppedError, in_turn
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -50,3 +50,19 @@ def test_an_error_is_raised(fails: int) -> None:
 
     with ThreadPoolExecutor(3) as pool, pytest.raises(ValueError, match=f"item {fails}"):
         Shared(pool, 3)(work, range(8))
+
+
+def test_stopped_work_ends_at_its_next_item() -> None:
+    done: list[int] = []
+    with ThreadPoolExecutor(2) as pool:
+        each = Shared(pool, 2)
+
+        def work(item: int) -> None:
+            done.append(item)
+            each.stop()
+
+        with pytest.raises(StoppedError):
+            each(work, range(100))
+        with pytest.raises(StoppedError):
+            each(work, range(100))
+    assert 1 <= len(done) <= 2

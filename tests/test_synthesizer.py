@@ -6,6 +6,8 @@ import base64
 import io
 import json
 import shutil
+import threading
+import time
 import wave
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,6 +28,7 @@ from ttscli.core.denoiser import Denoiser, bias_spectrum
 from ttscli.core.tacotron2 import Tacotron2
 from ttscli.core.waveglow import WaveGlow
 from ttscli.cpu.noise import dropout_masks, normal_draws
+from ttscli.cpu.sharing import Each, StoppedError
 from ttscli.cpu.spectra import GriffinLim
 from ttscli.cpu.tacotron2 import Tacotron2 as CpuTacotron2
 from ttscli.devices import choose_device
@@ -167,6 +170,32 @@ def test_speech_before_an_error_is_not_lost(harmonic_voice: Path) -> None:
     assert next(spoken).text == "Hello there."
     with pytest.raises(InputError, match="nothing to say"):
         next(spoken)
+
+
+def test_a_stream_that_is_left_stops_its_work(tiny_voice: Path, tmp_path: Path) -> None:
+    """What was begun ahead is not finished first: Ctrl-C would wait for minutes."""
+    voice = with_bias(tiny_voice, tmp_path, "gate", -1000)
+    tts = Synthesizer.from_voice(voice, device="cpu", threads=1)
+    assert isinstance(tts.engine, CpuEngine)
+    vocode, begun = tts.engine.vocoder, threading.Event()
+    finished: list[int] = []
+
+    def vocoder(mel: Samples, noise: np.random.Generator, each: Each) -> Samples:
+        if finished:  # the second sentence is in work when the stream is left
+            begun.set()
+            with pytest.raises(StoppedError):
+                while True:
+                    each(time.sleep, [0.001])
+            each(finished.append, [0])
+        finished.append(mel.shape[1])
+        return vocode(mel, noise, each)
+
+    tts.engine.vocoder = vocoder
+    stream = tts.stream("Hello. World. " * 9)
+    next(stream)
+    assert begun.wait(30)
+    stream.close()
+    assert len(finished) == 1
 
 
 def test_a_reading_can_be_spoken_again(harmonic_voice: Path) -> None:

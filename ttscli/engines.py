@@ -26,12 +26,15 @@ if TYPE_CHECKING:
 
     from ttscli.core.configs import Tacotron2Config
     from ttscli.core.tacotron2 import Tacotron2
-    from ttscli.cpu.sharing import Each
+    from ttscli.cpu.sharing import Shared
+    from ttscli.cpu.tacotron2 import Output
     from ttscli.cpu.tacotron2 import Tacotron2 as CpuTacotron2
     from ttscli.cpu.vocoders import CpuVocoder
     from ttscli.vocoders import Vocoder
 
 Samples = NDArray[np.float32]
+
+TOGETHER = 8  # sentences that a CPU's thread decodes together at most: more gain nothing
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,11 @@ class Engine(Protocol):
 
 
 class CpuEngine:
-    """NumPy models: sentences are spoken side by side, one on a thread, never in padded batches.
+    """NumPy models: each sentence is computed by itself, never in padded batches.
 
-    Threads without a sentence help with the long ones of others. NumPy's BLAS must be held to one
-    thread, as `load_engine` does: more would change the last bits of the samples with their number.
+    Sentences that wait are decoded a few together on each thread, see `cpu.decoder.decode`; threads
+    that have none help with the long ones of others. NumPy's BLAS must be held to one thread, as
+    `load_engine` does: more would change the last bits of the samples with their number.
 
     Args:
         tacotron2: text to mel.
@@ -89,47 +93,93 @@ class CpuEngine:
         self.threads = threads or processors()
 
     def speak(self, readings: Iterable[Reading], batch_size: int = 1) -> Iterator[Spoken]:  # noqa: ARG002 - a GPU's
-        """The sentences as audio, in order; one more than there are threads is begun ahead.
+        """The sentences as audio, in order, with a few begun ahead.
 
-        An error in `readings` is raised when what came before it has been spoken.
+        The first is begun alone, to be heard soon, and then ever more together. An error in
+        `readings` is raised when what came before it has been spoken.
         """
         from ttscli.cpu.sharing import Shared
 
-        waiting = iter(readings)
-        failure: Exception | None = None
+        waiting = _Waiting(readings)
         begun: deque[Future[Spoken]] = deque()
+        count = 0
         with ThreadPoolExecutor(self.threads) as pool:
             each = Shared(pool, self.threads)
             try:
                 while True:
-                    try:
-                        while failure is None and len(begun) <= self.threads:
-                            begun.append(pool.submit(self._one, next(waiting), each))
-                    except StopIteration:
-                        waiting = iter(())
-                    except Exception as error:
-                        failure = error
-                    if not begun:
+                    together = min(TOGETHER, 1 + count // (2 * self.threads))
+                    if len(begun) <= self.threads * together and (group := waiting.take(together)):
+                        count += len(group)
+                        futures = [Future[Spoken]() for _ in group]
+                        begun.extend(futures)
+                        pool.submit(self._speak_together, group, futures, pool, each)
+                    elif begun:
+                        yield begun.popleft().result()
+                    else:
                         break
-                    yield begun.popleft().result()
             finally:
-                for future in begun:
-                    future.cancel()
-        if failure is not None:
-            raise failure
+                each.stop()
+        if waiting.failure is not None:
+            raise waiting.failure
 
-    def _one(self, reading: Reading, each: Each) -> Spoken:
+    def _speak_together(
+        self,
+        readings: Sequence[Reading],
+        futures: Sequence[Future[Spoken]],
+        pool: ThreadPoolExecutor,
+        each: Shared,
+    ) -> None:
+        """Decode some sentences, then vocode the first; others wait for any thread to do so."""
         from ttscli.cpu.noise import dropout_masks
 
-        dropout, noise = (np.random.default_rng(_child(reading.seed, i)) for i in range(2))
-        masks = dropout_masks(dropout, self.tacotron2.config.prenet_dim)
-        with np.errstate(all="ignore"):  # what overflows is found in the samples
-            output = self.tacotron2.infer(reading.ids, masks)
-            # A vocoder needs a frame, even where the gate fired at the first.
-            frames = max(1, output.length)
-            mel = output.mel[:, :frames]
-            samples = self.vocoder(mel, noise, each)
-        return Spoken(samples, not output.hit_limit, mel, output.alignment[:frames])
+        width = self.tacotron2.config.prenet_dim
+        masks = [dropout_masks(_generator(reading.seed, 0), width) for reading in readings]
+        texts = [(reading.ids, mask) for reading, mask in zip(readings, masks, strict=True)]
+        try:
+            with np.errstate(all="ignore"):  # what overflows is found in the samples
+                outputs = self.tacotron2.infer_together(texts, each.check)
+            first, *others = zip(outputs, readings, futures, strict=True)
+            for other in others:
+                pool.submit(self._vocode, *other, each)
+        except BaseException as error:
+            for future in futures:
+                future.set_exception(error)
+        else:
+            self._vocode(*first, each)
+
+    def _vocode(
+        self, output: Output, reading: Reading, future: Future[Spoken], each: Shared
+    ) -> None:
+        # A vocoder needs a frame, even where the gate fired at the first.
+        frames = max(1, output.length)
+        mel = output.mel[:, :frames]
+        try:
+            with np.errstate(all="ignore"):
+                samples = self.vocoder(mel, _generator(reading.seed, 1), each)
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            alignment = output.alignment[:frames]
+            future.set_result(Spoken(samples, not output.hit_limit, mel, alignment))
+
+
+class _Waiting:
+    """Readings to be taken a few at a time, up to the first error among them."""
+
+    def __init__(self, readings: Iterable[Reading]) -> None:
+        self._readings = iter(readings)
+        self.failure: Exception | None = None
+        """What reading them has raised."""
+
+    def take(self, count: int) -> list[Reading]:
+        """The next ones, fewer at the end or in front of an error."""
+        taken: list[Reading] = []
+        try:
+            for reading in islice(self._readings, count):
+                taken.append(reading)
+        except Exception as error:
+            self.failure, self._readings = error, iter(())
+        return taken
 
 
 def processors() -> int:
@@ -139,9 +189,10 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
-def _child(seed: np.random.SeedSequence, index: int) -> np.random.SeedSequence:
-    """The seed's child of that index; `spawn` would count on in the seed itself."""
-    return np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, index))
+def _generator(seed: np.random.SeedSequence, index: int) -> np.random.Generator:
+    """Randomness of the seed's child of that index; `spawn` would count on in the seed itself."""
+    child = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, index))
+    return np.random.default_rng(child)
 
 
 class TorchEngine:

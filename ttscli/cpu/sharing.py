@@ -22,6 +22,10 @@ def in_turn(function: Callable[[Item], object], items: Iterable[Item], /) -> Non
         function(item)
 
 
+class StoppedError(Exception):
+    """Nobody wants the result of this work any more."""
+
+
 class Shared:
     """The caller works through the items, and whatever threads of a pool are idle help.
 
@@ -34,6 +38,7 @@ class Shared:
 
     def __init__(self, pool: ThreadPoolExecutor, threads: int) -> None:
         self._pool, self._threads = pool, threads
+        self._stopped = False
 
     def __call__(self, function: Callable[[Item], object], items: Iterable[Item], /) -> None:
         """Call the function with each item; raise what a call has raised."""
@@ -45,8 +50,10 @@ class Shared:
                     item = waiting.popleft()
                 except IndexError:  # asking first would race with another thread for the last one
                     return
+                self.check()
                 function(item)
 
+        self.check()
         helpers = min(self._threads, len(waiting)) - 1
         futures = [self._pool.submit(work) for _ in range(helpers)]
         try:
@@ -55,3 +62,12 @@ class Shared:
             begun = [future for future in futures if not future.cancel()]
             for future in begun:
                 future.result()
+
+    def stop(self) -> None:
+        """Have all work that is or will be in hand raise `StoppedError` at its next item."""
+        self._stopped = True
+
+    def check(self) -> None:
+        """Raise `StoppedError` if the work is to stop."""
+        if self._stopped:
+            raise StoppedError
