@@ -73,7 +73,7 @@ class TestDilated:
         exact = nn.functional.conv1d(
             x.double(), weight.double(), dilation=dilation, padding=dilation
         )
-        taps = np.ascontiguousarray(weight.numpy().transpose(2, 1, 0))
+        taps = np.ascontiguousarray(weight.numpy().transpose(2, 0, 1))
         for convolution in (Direct(taps, dilation), Winograd(taps, dilation)):
             around = ((convolution.ahead, convolution.behind), (0, 0))
             surrounded = np.ascontiguousarray(np.pad(x[0].T.numpy(), around))
@@ -83,7 +83,7 @@ class TestDilated:
 
     def test_any_odd_number_of_taps(self) -> None:
         weight, x = random(6, 4, 5), random(1, 4, 50, seed=1)
-        direct = Direct(np.ascontiguousarray(weight.numpy().transpose(2, 1, 0)), 3)
+        direct = Direct(weight.numpy().transpose(2, 0, 1), 3)
         ours = direct(np.pad(x[0].T.numpy(), ((6, 6), (0, 0))), 6, 50, Scratch())
         exact = nn.functional.conv1d(x.double(), weight.double(), dilation=3, padding=6)
         assert relative(ours, exact[0].T) < TOLERANCE

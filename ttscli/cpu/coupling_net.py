@@ -79,12 +79,12 @@ class CouplingNet:
         n_layers = sum(name.startswith(f"{prefix}in_layers.") for name in tensors) // 2
         conditioning = np.split(tensor("conditioning.weight")[..., 0], n_layers)
         biases = np.split(tensor("conditioning.bias"), n_layers)
-        halves = np.repeat(np.array([1, 0.5], np.float32), c)
+        halves = np.repeat(np.array([1, 0.5], np.float32), c)[:, None]
         self.layers: list[_Layer] = []
         for i in range(n_layers):
-            kernel = _transposed(tensor(f"in_layers.{i}.weight")) * halves
+            kernel = np.moveaxis(tensor(f"in_layers.{i}.weight"), 2, 0) * halves
             if i == 0 and self.folds_start:
-                kernel = self.start @ kernel
+                kernel = kernel @ self.start.T
             res_skip = tensor(f"res_skip_layers.{i}.weight")[..., 0] * np.float32(0.5)
             residual, skip = np.split(res_skip, [-c])
             residual_bias, skip_bias = np.split(tensor(f"res_skip_layers.{i}.bias"), [-c])
@@ -93,9 +93,9 @@ class CouplingNet:
             self.layers.append(
                 _Layer(
                     dilated=_dilated(kernel, 2**i),
-                    conditioning=_transposed(conditioning[i]) * halves,
-                    bias=(biases[i] + tensor(f"in_layers.{i}.bias")) * halves,
-                    res_skip=_transposed(np.concatenate([residual, skip])),
+                    conditioning=(conditioning[i] * halves).T,
+                    bias=(biases[i] + tensor(f"in_layers.{i}.bias")) * halves[:, 0],
+                    res_skip=np.concatenate([residual, skip]).T,
                     residual_bias=residual_bias,
                 )
             )
@@ -191,14 +191,9 @@ def _parts(array: Array) -> Iterator[slice]:
         yield slice(first, first + rows)
 
 
-def _transposed(weight: Array) -> Array:
-    """A weight with its axes in reverse order, in memory too."""
-    return np.ascontiguousarray(weight.T)
-
-
 def _dilated(kernel: Array, dilation: int) -> Dilated:
-    """The quickest way to convolve with a kernel (taps, C, N)."""
-    taps, channels, _ = kernel.shape
+    """The quickest way to convolve with a kernel (taps, N, C)."""
+    taps, _, channels = kernel.shape
     if taps == 3 and channels >= _FEWEST_CHANNELS:
         return Winograd(kernel, dilation)
     return Direct(kernel, dilation)
