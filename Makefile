@@ -5,11 +5,14 @@ export OMP_WAIT_POLICY ?= PASSIVE
 PYTHON ?= python3
 export TEXT ?= Hello world.
 TEXTS ?= texts.txt
+# For `make bench`: a checkout of NVIDIA/DeepLearningExamples to compare with; a folder for JSON.
+NVIDIA ?=
+JSON ?=
 WORDS ?= $(wildcard /usr/share/dict/american-english)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: say test slow parity lint type bench bench-load quality voice clean
+.PHONY: say test slow parity lint type bench bench-load bench-start quality voice clean
 
 say: .venv/say  ## speak TEXT into speech.wav with the built-in voice
 	$(BIN)/ttscli synth "$$TEXT" -o speech.wav
@@ -31,7 +34,11 @@ type: .venv/dev  ## check types
 	$(BIN)/mypy
 
 bench: .venv/say  ## measure speed: ratios to plain baselines in the same run
-	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/speed.py $(if $(JSON),--json >$(JSON)/speed.json)
+	$(BIN)/python benchmarks/stages.py $(NVIDIA:%=--nvidia % --slow) $(if $(JSON),--json >$(JSON)/stages.json)
+
+bench-start: .venv/say  ## take the start of a one-shot apart
+	$(BIN)/python benchmarks/start.py
 
 bench-load: .venv/dev  ## import full-size random voices in each format, and measure how they load
 	$(BIN)/python benchmarks/full_size.py

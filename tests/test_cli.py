@@ -215,7 +215,7 @@ def test_path_of_any_bytes_is_printed_as_it_is(run: Run) -> None:
 
 
 def test_sentence_without_end_is_exit_code_3(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ttscli.core.tacotron2 import Tacotron2
+    from ttscli.cpu.tacotron2 import Tacotron2
 
     monkeypatch.setattr(Tacotron2, "step_limit", lambda self, symbols: 1 if symbols > 10 else 200)
     result = run("synth", "--seed", "1", "Yes. This one has no end.")

@@ -18,8 +18,9 @@ from ttscli.checkpoints import load_tacotron2
 from ttscli.core import tacotron2 as core
 from ttscli.core.configs import Tacotron2Config
 from ttscli.core.tacotron2_layers import ConvolutionNorm
+from ttscli.cpu.decoder import Decoding, advance
 from ttscli.cpu.layers import Convolution, float32
-from ttscli.cpu.tacotron2 import Decoding, Output, Tacotron2
+from ttscli.cpu.tacotron2 import Output, Tacotron2
 from ttscli.text.frontend import Frontend
 from ttscli.text.lexicon import Lexicon
 from ttscli.voices import find_voice
@@ -161,10 +162,11 @@ def test_the_built_in_voice_hears_and_says_what_core_does(small: core.Tacotron2)
         torch.tensor([mel.shape[1]]), generator=torch.Generator().manual_seed(1),
     )  # fmt: skip
     given = mel.T.reshape(-1, r * len(mel))
-    decoding = Decoding(ours.decoder, ours.encoder(ids), len(given))
-    heard = [np.zeros_like(given[0]), *given[:-1]]
-    for frames, mask in zip(heard, masks(1, model.config.prenet_dim), strict=False):
-        decoding.step(frames, mask)
+    dropout = masks(1, model.config.prenet_dim)
+    decoding = Decoding(ours.decoder, ours.encoder(ids), dropout, len(given))
+    for frames in [np.zeros_like(given[0]), *given[:-1]]:
+        decoding.last_frames = frames
+        advance([decoding])
     assert mel.shape[1] > 300
     before = decoding.frames.reshape(mel.shape[::-1]).T
     assert relative(before, theirs.mel_before[0].detach()) < 1e-5
@@ -181,6 +183,18 @@ def test_the_built_in_voice_speaks_as_in_core(small: core.Tacotron2) -> None:
         for m in (model, in_float64(model))
     )
     check(ours, double, tolerance=1e-5 + 20 * relative(single.mel, double.mel))
+
+
+def test_texts_together_are_the_bits_of_each_alone(small: core.Tacotron2) -> None:
+    ours = in_numpy(small)
+    texts = [ids_of(text) for text in ("Hello world.", "Yes.", SENTENCE, "Yes.", "I have come.")]
+    width = small.config.prenet_dim
+    together = ours.infer_together([(ids, masks(seed, width)) for seed, ids in enumerate(texts)])
+    for seed, (ids, output) in enumerate(zip(texts, together, strict=True)):
+        alone = ours.infer(ids, masks(seed, width))
+        for name in ("mel", "alignment", "gate"):
+            np.testing.assert_array_equal(getattr(output, name), getattr(alone, name))
+        assert (output.length, output.hit_limit) == (alone.length, alone.hit_limit)
 
 
 def test_halves_are_weights_like_others() -> None:

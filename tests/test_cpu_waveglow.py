@@ -20,6 +20,7 @@ from ttscli.cpu import waveglow as cpu_waveglow
 from ttscli.cpu.coupling_net import CouplingNet
 from ttscli.cpu.dilated import Direct, Scratch, Winograd
 from ttscli.cpu.layers import Array
+from ttscli.cpu.sharing import Shared
 from ttscli.cpu.waveglow import WaveGlow
 
 TOLERANCE = 1e-5
@@ -72,7 +73,8 @@ class TestDilated:
         exact = nn.functional.conv1d(
             x.double(), weight.double(), dilation=dilation, padding=dilation
         )
-        for convolution in (Direct(weight.numpy(), dilation), Winograd(weight.numpy(), dilation)):
+        taps = np.ascontiguousarray(weight.numpy().transpose(2, 0, 1))
+        for convolution in (Direct(taps, dilation), Winograd(taps, dilation)):
             around = ((convolution.ahead, convolution.behind), (0, 0))
             surrounded = np.ascontiguousarray(np.pad(x[0].T.numpy(), around))
             for first in (0, 123, 1000 - rows):
@@ -81,7 +83,7 @@ class TestDilated:
 
     def test_any_odd_number_of_taps(self) -> None:
         weight, x = random(6, 4, 5), random(1, 4, 50, seed=1)
-        direct = Direct(weight.numpy(), 3)
+        direct = Direct(weight.numpy().transpose(2, 0, 1), 3)
         ours = direct(np.pad(x[0].T.numpy(), ((6, 6), (0, 0))), 6, 50, Scratch())
         exact = nn.functional.conv1d(x.double(), weight.double(), dilation=3, padding=6)
         assert relative(ours, exact[0].T) < TOLERANCE
@@ -128,7 +130,7 @@ class TestCouplingNet:
         result = ours(x[0].T.numpy(), condition[0].T.numpy())
         assert relative(result, exact[0].T) < TOLERANCE
         with ThreadPoolExecutor(3) as pool:
-            again = ours(x[0].T.numpy(), condition[0].T.numpy(), pool.map)
+            again = ours(x[0].T.numpy(), condition[0].T.numpy(), Shared(pool, 3))
         assert np.array_equal(result, again)
 
     def test_half_precision_weights(self) -> None:
@@ -208,7 +210,9 @@ class TestWaveGlow:
         frames = 3500  # several windows and chunks
         mel, draws = random(3, frames).numpy(), noise(frames)
         alone = waveglow.infer(mel, 0.7, draws)
-        assert np.array_equal(waveglow.infer(mel, 0.7, draws, threads=3), alone)
+        with ThreadPoolExecutor(3) as pool:
+            shared = waveglow.infer(mel, 0.7, draws, Shared(pool, 3))
+        assert np.array_equal(shared, alone)
 
     def test_what_it_refuses(self, waveglow: WaveGlow) -> None:
         mel = random(3, 4).numpy()

@@ -72,7 +72,10 @@ class TestParity:
         sums = torch.stack([log_s.double().sum() for log_s in output.log_s])
         parity.check("wg_z", output.z, expected["wg_z"])
         parity.check("wg_logs_sum", sums, expected["wg_logs_sum"])
-        parity.check("wg_logdet", torch.stack(output.log_det_w), expected["wg_logdet"])
+        # That of one group's matrix, as often as there are groups: so are its rounding errors.
+        groups = audio.numel() // waveglow.config.n_group
+        log_det = torch.stack(output.log_det_w) / groups
+        parity.check("wg_logdet", log_det, expected["wg_logdet"] / groups)
         parity.check("wg_loss", loss(output), expected["wg_loss"])
 
     @pytest.mark.parametrize("sigma", ["0", "0.7"])

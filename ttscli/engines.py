@@ -1,7 +1,5 @@
 """What turns symbols into samples, chosen once: NumPy on a CPU, torch on a GPU.
 
-On a CPU, torch still speaks for the paper's WaveGlow and for Griffin-Lim.
-
 Tensor letters: T text symbols, F mel frames, M mel bins, S samples.
 """
 
@@ -18,9 +16,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ttscli.checkpoints.arrays import is_harmonic
 from ttscli.devices import device_errors
 from ttscli.errors import UsageError, VoiceError
+from ttscli.vocoders import load_cpu_vocoder, load_vocoder
 from ttscli.voices import Voice
 
 if TYPE_CHECKING:
@@ -28,11 +26,15 @@ if TYPE_CHECKING:
 
     from ttscli.core.configs import Tacotron2Config
     from ttscli.core.tacotron2 import Tacotron2
+    from ttscli.cpu.sharing import Shared
+    from ttscli.cpu.tacotron2 import Output
     from ttscli.cpu.tacotron2 import Tacotron2 as CpuTacotron2
     from ttscli.cpu.vocoders import CpuVocoder
     from ttscli.vocoders import Vocoder
 
 Samples = NDArray[np.float32]
+
+TOGETHER = 8  # sentences that a CPU's thread decodes together at most: more gain nothing
 
 
 @dataclass(frozen=True)
@@ -72,77 +74,125 @@ class Engine(Protocol):
 
 
 class CpuEngine:
-    """NumPy models: sentences are spoken side by side, one on a thread, never in padded batches.
+    """NumPy models: each sentence is computed by itself, never in padded batches.
 
-    NumPy's BLAS is held to one thread from then on, in the whole process: more would change the
-    last bits of the samples with their number, and threads that each speak a sentence share the
-    machine better.
+    Sentences that wait are decoded a few together on each thread, see `cpu.decoder.decode`; threads
+    that have none help with the long ones of others. NumPy's BLAS must be held to one thread, as
+    `load_engine` does: more would change the last bits of the samples with their number.
 
     Args:
         tacotron2: text to mel.
         vocoder: mel to audio.
-        threads: sentences that are spoken at once; 0 is one for each processor.
+        threads: how many compute at once; 0 is one for each processor.
     """
 
     def __init__(self, tacotron2: CpuTacotron2, vocoder: CpuVocoder, threads: int = 0) -> None:
-        from threadpoolctl import threadpool_limits
-
         if threads < 0:
             raise UsageError(f"threads must be a number of at least 0, not {threads}")
         self.tacotron2, self.vocoder = tacotron2, vocoder
-        self.threads = threads or _processors()
-        threadpool_limits(1, "blas")
+        self.threads = threads or processors()
 
     def speak(self, readings: Iterable[Reading], batch_size: int = 1) -> Iterator[Spoken]:  # noqa: ARG002 - a GPU's
-        """The sentences as audio, in order; one more than there are threads is begun ahead.
+        """The sentences as audio, in order, with a few begun ahead.
 
-        An error in `readings` is raised when what came before it has been spoken.
+        The first is begun alone, to be heard soon, and then ever more together. An error in
+        `readings` is raised when what came before it has been spoken.
         """
-        waiting = iter(readings)
-        failure: Exception | None = None
+        from ttscli.cpu.sharing import Shared
+
+        waiting = _Waiting(readings)
         begun: deque[Future[Spoken]] = deque()
+        count = 0
         with ThreadPoolExecutor(self.threads) as pool:
+            each = Shared(pool, self.threads)
             try:
                 while True:
-                    try:
-                        while failure is None and len(begun) <= self.threads:
-                            begun.append(pool.submit(self._one, next(waiting)))
-                    except StopIteration:
-                        waiting = iter(())
-                    except Exception as error:
-                        failure = error
-                    if not begun:
+                    together = min(TOGETHER, 1 + count // (2 * self.threads))
+                    if len(begun) <= self.threads * together and (group := waiting.take(together)):
+                        count += len(group)
+                        futures = [Future[Spoken]() for _ in group]
+                        begun.extend(futures)
+                        pool.submit(self._speak_together, group, futures, pool, each)
+                    elif begun:
+                        yield begun.popleft().result()
+                    else:
                         break
-                    yield begun.popleft().result()
             finally:
-                for future in begun:
-                    future.cancel()
-        if failure is not None:
-            raise failure
+                each.stop()
+        if waiting.failure is not None:
+            raise waiting.failure
 
-    def _one(self, reading: Reading) -> Spoken:
+    def _speak_together(
+        self,
+        readings: Sequence[Reading],
+        futures: Sequence[Future[Spoken]],
+        pool: ThreadPoolExecutor,
+        each: Shared,
+    ) -> None:
+        """Decode some sentences, then vocode the first; others wait for any thread to do so."""
         from ttscli.cpu.noise import dropout_masks
 
-        dropout, noise = (np.random.default_rng(_child(reading.seed, i)) for i in range(2))
-        masks = dropout_masks(dropout, self.tacotron2.config.prenet_dim)
-        output = self.tacotron2.infer(reading.ids, masks)
+        width = self.tacotron2.config.prenet_dim
+        masks = [dropout_masks(_generator(reading.seed, 0), width) for reading in readings]
+        texts = [(reading.ids, mask) for reading, mask in zip(readings, masks, strict=True)]
+        try:
+            with np.errstate(all="ignore"):  # what overflows is found in the samples
+                outputs = self.tacotron2.infer_together(texts, each.check)
+            first, *others = zip(outputs, readings, futures, strict=True)
+            for other in others:
+                pool.submit(self._vocode, *other, each)
+        except BaseException as error:
+            for future in futures:
+                future.set_exception(error)
+        else:
+            self._vocode(*first, each)
+
+    def _vocode(
+        self, output: Output, reading: Reading, future: Future[Spoken], each: Shared
+    ) -> None:
         # A vocoder needs a frame, even where the gate fired at the first.
         frames = max(1, output.length)
         mel = output.mel[:, :frames]
-        samples = self.vocoder(mel, noise)
-        return Spoken(samples, not output.hit_limit, mel, output.alignment[:frames])
+        try:
+            with np.errstate(all="ignore"):
+                samples = self.vocoder(mel, _generator(reading.seed, 1), each)
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            alignment = output.alignment[:frames]
+            future.set_result(Spoken(samples, not output.hit_limit, mel, alignment))
 
 
-def _processors() -> int:
+class _Waiting:
+    """Readings to be taken a few at a time, up to the first error among them."""
+
+    def __init__(self, readings: Iterable[Reading]) -> None:
+        self._readings = iter(readings)
+        self.failure: Exception | None = None
+        """What reading them has raised."""
+
+    def take(self, count: int) -> list[Reading]:
+        """The next ones, fewer at the end or in front of an error."""
+        taken: list[Reading] = []
+        try:
+            for reading in islice(self._readings, count):
+                taken.append(reading)
+        except Exception as error:
+            self.failure, self._readings = error, iter(())
+        return taken
+
+
+def processors() -> int:
     """Processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def _child(seed: np.random.SeedSequence, index: int) -> np.random.SeedSequence:
-    """The seed's child of that index; `spawn` would count on in the seed itself."""
-    return np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, index))
+def _generator(seed: np.random.SeedSequence, index: int) -> np.random.Generator:
+    """Randomness of the seed's child of that index; `spawn` would count on in the seed itself."""
+    child = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, index))
+    return np.random.default_rng(child)
 
 
 class TorchEngine:
@@ -158,14 +208,9 @@ class TorchEngine:
         self.tacotron2, self.vocoder, self.device = tacotron2, vocoder, device
 
     def speak(self, readings: Iterable[Reading], batch_size: int = 1) -> Iterator[Spoken]:
-        """The sentences as audio, in order, a batch at a time.
-
-        On a CPU a batch is always one: its samples never depend on what else there is to say.
-        """
+        """The sentences as audio, in order, a batch at a time."""
         if batch_size < 1:
             raise UsageError(f"batch_size must be a number of at least 1, not {batch_size}")
-        if self.device == "cpu":
-            batch_size = 1
         waiting = iter(readings)
         while batch := list(islice(waiting, batch_size)):
             yield from self._batch(batch)
@@ -225,24 +270,30 @@ def load_engine(voice: Voice, vocoder: str, device: str, threads: int = 0) -> En
         device: cpu, or one of torch's.
         threads: see `CpuEngine`.
     """
-    if device == "cpu" and vocoder == "waveglow" and is_harmonic(voice.waveglow):
-        from ttscli.checkpoints.arrays import read_tacotron2
-        from ttscli.cpu.tacotron2 import Tacotron2
-        from ttscli.cpu.vocoders import load_cpu_vocoder
-
-        found = read_tacotron2(voice.tacotron2)
-        _check_symbols(found.config, voice)
-        model = Tacotron2(found.config, found.tensors)
-        mels = found.config.n_mel_channels
-        return CpuEngine(model, load_cpu_vocoder(voice, mels), threads)
+    if device == "cpu":
+        return _load_cpu_engine(voice, vocoder, threads)
     from ttscli.checkpoints import load_tacotron2
-    from ttscli.vocoders import load_vocoder
 
     with device_errors(device):
         tacotron2 = load_tacotron2(voice.tacotron2).to(device)
         _check_symbols(tacotron2.config, voice)
         mels = tacotron2.config.n_mel_channels
         return TorchEngine(tacotron2, load_vocoder(vocoder, voice, mels, device), device)
+
+
+def _load_cpu_engine(voice: Voice, vocoder: str, threads: int) -> CpuEngine:
+    """NumPy models, with its BLAS on one thread from now on in the whole process."""
+    from threadpoolctl import threadpool_limits
+
+    from ttscli.checkpoints.arrays import read_tacotron2
+    from ttscli.cpu.tacotron2 import Tacotron2
+
+    threadpool_limits(1, "blas")
+    found = read_tacotron2(voice.tacotron2)
+    _check_symbols(found.config, voice)
+    mels = found.config.n_mel_channels
+    tacotron2 = Tacotron2(found.config, found.tensors)
+    return CpuEngine(tacotron2, load_cpu_vocoder(vocoder, voice, mels), threads)
 
 
 def _check_symbols(config: Tacotron2Config, voice: Voice) -> None:

@@ -8,7 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from ttscli.checkpoints import load_waveglow
+import numpy as np
+from numpy.typing import NDArray
+
+from ttscli.checkpoints import load_waveglow, own_format
+from ttscli.checkpoints.arrays import read_waveglow
+from ttscli.core.configs import HarmonicWaveGlowConfig, MelConfig
 from ttscli.errors import UsageError, VoiceError
 from ttscli.voices import Voice
 
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
     from ttscli.core.harmonic_waveglow import HarmonicWaveGlow
     from ttscli.core.mel import GriffinLim
     from ttscli.core.waveglow import WaveGlow
+    from ttscli.cpu.vocoders import CpuVocoder
 
 VOCODERS = ("waveglow", "griffin-lim")
 
@@ -92,35 +98,79 @@ def check_vocoder(name: str, **waveglow_options: object) -> None:
 def load_vocoder(name: str, voice: Voice, n_mels: int, device: str) -> Vocoder:
     """The vocoder of this name for a voice whose mels have so many bins, on a torch device."""
     if name == "griffin-lim":
-        from ttscli.core.configs import MelConfig
         from ttscli.core.mel import GriffinLim
 
-        config = MelConfig(sample_rate=voice.sample_rate, n_mels=n_mels)
-        return GriffinLimVocoder(GriffinLim(config).to(device))
+        return GriffinLimVocoder(GriffinLim(_mel_config(voice, n_mels)).to(device))
     model = load_waveglow(voice.waveglow).to(device)
-    if model.config.n_mel_channels != n_mels:
-        what = f"it takes {model.config.n_mel_channels} mel bins, but the Tacotron 2 makes {n_mels}"
-        raise VoiceError(what, where=str(voice.waveglow))
+    _check_mels(model.config.n_mel_channels, n_mels, voice)
     if voice.denoise == 0:
         return WaveGlowVocoder(model, voice.sigma)
-    denoiser = _denoiser(model, voice).to(device)
-    return WaveGlowVocoder(model, voice.sigma, denoiser, voice.denoise)
 
-
-def _denoiser(model: WaveGlow | HarmonicWaveGlow, voice: Voice) -> Denoiser:
-    """The denoiser for this model, with the bias that the voice brings or a fresh one."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    import torch
 
     from ttscli.core.denoiser import Denoiser, bias_spectrum
     from ttscli.core.waveglow import WaveGlow
 
     if not isinstance(model, WaveGlow):
-        what = "this voice's vocoder leaves no constant tones that could be removed"
-        raise UsageError(what, todo="set denoise to 0")
+        raise _nothing_to_denoise()
+    stored = _stored_bias(voice)
+    bias = bias_spectrum(model) if stored is None else torch.from_numpy(stored)
+    return WaveGlowVocoder(model, voice.sigma, Denoiser(bias).to(device), voice.denoise)
+
+
+def load_cpu_vocoder(name: str, voice: Voice, n_mels: int) -> CpuVocoder:
+    """The vocoder of this name for a voice whose mels have so many bins, in NumPy."""
+    from ttscli.cpu import vocoders
+
+    if name == "griffin-lim":
+        from ttscli.cpu.spectra import GriffinLim
+
+        return vocoders.GriffinLimVocoder(GriffinLim(_mel_config(voice, n_mels)))
+    found = read_waveglow(voice.waveglow)
+    _check_mels(found.config.n_mel_channels, n_mels, voice)
+    if isinstance(found.config, HarmonicWaveGlowConfig):
+        from ttscli.cpu.harmonic_waveglow import HarmonicWaveGlow
+
+        if voice.denoise:
+            raise _nothing_to_denoise()
+        harmonic = HarmonicWaveGlow(found.config, found.tensors)
+        return vocoders.WaveGlowVocoder(harmonic, voice.sigma)
+    from ttscli.cpu.waveglow import WaveGlow
+
+    model = WaveGlow(found.config, found.tensors)
+    if voice.denoise == 0:
+        return vocoders.WaveGlowVocoder(model, voice.sigma)
+
+    from ttscli.cpu.spectra import Denoiser, bias_spectrum
+
+    stored = _stored_bias(voice)
+    denoiser = Denoiser(bias_spectrum(model) if stored is None else stored)
+    return vocoders.WaveGlowVocoder(model, voice.sigma, denoiser, voice.denoise)
+
+
+def _mel_config(voice: Voice, n_mels: int) -> MelConfig:
+    return MelConfig(sample_rate=voice.sample_rate, n_mels=n_mels)
+
+
+def _check_mels(taken: int, made: int, voice: Voice) -> None:
+    if taken != made:
+        what = f"it takes {taken} mel bins, but the Tacotron 2 makes {made}"
+        raise VoiceError(what, where=str(voice.waveglow))
+
+
+def _nothing_to_denoise() -> UsageError:
+    what = "this voice's vocoder leaves no constant tones that could be removed"
+    return UsageError(what, todo="set denoise to 0")
+
+
+def _stored_bias(voice: Voice) -> NDArray[np.float32] | None:
+    """The bias spectrum (bins,) that the voice brings, if it brings one."""
     if voice.denoiser is None:
-        return Denoiser(bias_spectrum(model))
+        return None
     try:
-        return Denoiser(load_file(voice.denoiser)["bias_spectrum"])
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        bias = own_format.read_arrays(voice.denoiser)[1]["bias_spectrum"]
+        if bias.ndim != 1 or not np.isfinite(bias).all():
+            raise ValueError("it is no row of numbers")
+    except (OSError, VoiceError, KeyError, ValueError, TypeError) as error:
         raise VoiceError("no bias spectrum can be read here", where=str(voice.denoiser)) from error
+    return bias.astype(np.float32)

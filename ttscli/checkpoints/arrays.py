@@ -67,14 +67,6 @@ def read_waveglow(
     return found or _converted(load_waveglow(path))
 
 
-def is_harmonic(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is one of ours with a harmonic WaveGlow in it."""
-    with named(path):
-        if not own_format.has_metadata(Path(path)):
-            return False
-        return own_format.read_metadata(Path(path)).get("kind") == "harmonic-waveglow"
-
-
 def _ours(path: Path, kinds: tuple[str, ...]) -> Arrays[Any] | None:
     """The contents of a file of our own format; None if the file is of another."""
     with named(path):

@@ -10,26 +10,18 @@ Letters: L rows in time, C hidden channels. What differs from `core` is exact bu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from ttscli.cpu.dilated import Dilated, Direct, Scratch, Winograd
 from ttscli.cpu.layers import Array, Tensors, float32
+from ttscli.cpu.sharing import Each, in_turn
 
 _CHUNK = 3072  # rows that one thread takes through a layer at once, at most
 _PART = 1 << 17  # numbers that a core's own cache holds while several operations go over them
 _FEWEST_CHANNELS = 64  # with fewer, Winograd's transforms cost more than they save
-
-
-class Map(Protocol):
-    """The built-in `map`, or that of a pool of threads."""
-
-    def __call__(
-        self, function: Callable[[int], None], items: Iterable[int], /
-    ) -> Iterator[None]: ...
 
 
 @dataclass(frozen=True)
@@ -79,21 +71,20 @@ class CouplingNet:
             return float32(tensors[prefix + name])
 
         weight, bias = tensor("start.weight")[..., 0], tensor("start.bias")
-        start = np.concatenate([weight, bias[:, None]], axis=1)  # of the input beside ones
         end = tensor("end.weight")[..., 0]
-        self.n_channels = c = len(start)
-        self.folds_start, self.folds_end = start.shape[1] < c, len(end) < c
-        self.start, self.end = np.ascontiguousarray(start.T), np.ascontiguousarray(end.T)
-        self.bias = tensor("end.bias").copy()
-        self.layers: list[_Layer] = []
-        halves = np.repeat(np.array([1, 0.5], np.float32), c)[:, None]
+        self.n_channels = c = len(weight)
+        self.start = np.concatenate([weight.T, bias[None]])  # of the input beside ones
+        self.end, self.bias = np.ascontiguousarray(end.T), tensor("end.bias").copy()
+        self.folds_start, self.folds_end = len(self.start) < c, len(end) < c
         n_layers = sum(name.startswith(f"{prefix}in_layers.") for name in tensors) // 2
-        weights = np.split(tensor("conditioning.weight")[..., 0], n_layers)
+        conditioning = np.split(tensor("conditioning.weight")[..., 0], n_layers)
         biases = np.split(tensor("conditioning.bias"), n_layers)
+        halves = np.repeat(np.array([1, 0.5], np.float32), c)[:, None]
+        self.layers: list[_Layer] = []
         for i in range(n_layers):
-            kernel = tensor(f"in_layers.{i}.weight") * halves[..., None]
+            kernel = np.moveaxis(tensor(f"in_layers.{i}.weight"), 2, 0) * halves
             if i == 0 and self.folds_start:
-                kernel = np.einsum("nck,ci->nik", kernel, start, optimize=True)
+                kernel = kernel @ self.start.T
             res_skip = tensor(f"res_skip_layers.{i}.weight")[..., 0] * np.float32(0.5)
             residual, skip = np.split(res_skip, [-c])
             residual_bias, skip_bias = np.split(tensor(f"res_skip_layers.{i}.bias"), [-c])
@@ -102,19 +93,19 @@ class CouplingNet:
             self.layers.append(
                 _Layer(
                     dilated=_dilated(kernel, 2**i),
-                    conditioning=np.ascontiguousarray((weights[i] * halves).T),
+                    conditioning=(conditioning[i] * halves).T,
                     bias=(biases[i] + tensor(f"in_layers.{i}.bias")) * halves[:, 0],
-                    res_skip=np.ascontiguousarray(np.concatenate([residual, skip]).T),
+                    res_skip=np.concatenate([residual, skip]).T,
                     residual_bias=residual_bias,
                 )
             )
         self.ahead = max(layer.dilated.ahead for layer in self.layers)
         self.behind = max(layer.dilated.behind for layer in self.layers)
 
-    def __call__(self, x: Array, condition: Array, each: Map = map) -> Array:
+    def __call__(self, x: Array, condition: Array, each: Each = in_turn) -> Array:
         """Shift and log scale, not yet split, (L, n_out), of (L, n_in) and (L, n_cond).
 
-        `each` goes through the chunks of a layer, in any order or at once: the result is the same.
+        `each` shares out the chunks of a layer, which does not change the result.
         """
         length, n_in = x.shape
         places = slice(self.ahead, self.ahead + length)
@@ -139,7 +130,7 @@ class CouplingNet:
         """Zeros that stay zero around `length` rows."""
         return np.zeros((self.ahead + length + self.behind, channels), np.float32)
 
-    def _advance(self, layer: _Layer, rows: _Rows, each: Map) -> None:
+    def _advance(self, layer: _Layer, rows: _Rows, each: Each) -> None:
         """Take all rows through a layer."""
         length = len(rows.skips)
         chunk = _chunk(length, layer.dilated.step)
@@ -152,8 +143,7 @@ class CouplingNet:
             self._advance_chunk(layer, rows, first, min(chunk, length - first), scratch)
             rows.scratches.append(scratch)
 
-        for _ in each(advance, range(0, length, chunk)):
-            pass  # raises what a thread has raised
+        each(advance, range(0, length, chunk))
 
     def _advance_chunk(
         self, layer: _Layer, rows: _Rows, first: int, count: int, scratch: Scratch
@@ -202,8 +192,8 @@ def _parts(array: Array) -> Iterator[slice]:
 
 
 def _dilated(kernel: Array, dilation: int) -> Dilated:
-    """The quickest way to convolve with a kernel (N, C, taps)."""
-    _, channels, taps = kernel.shape
+    """The quickest way to convolve with a kernel (taps, N, C)."""
+    taps, _, channels = kernel.shape
     if taps == 3 and channels >= _FEWEST_CHANNELS:
         return Winograd(kernel, dilation)
     return Direct(kernel, dilation)

@@ -66,17 +66,17 @@ class Direct:
     """Each row of the result as one product with all that it sees.
 
     Args:
-        weight: (N, C, taps), an odd number of taps.
+        weight: (taps, N, C), an odd number of taps.
         dilation: the distance between taps.
     """
 
     step = 1
 
     def __init__(self, weight: Array, dilation: int) -> None:
-        channels, _, self.taps = weight.shape
+        self.taps, n_out, _ = weight.shape
         self.dilation = dilation
         self.ahead = self.behind = self.taps // 2 * dilation
-        self.weight = np.ascontiguousarray(weight.transpose(2, 1, 0)).reshape(-1, channels)
+        self.weight = weight.transpose(1, 0, 2).reshape(n_out, -1).T
 
     def __call__(self, x: Array, first: int, rows: int, scratch: Scratch) -> Array:
         seen = scratch("tiles", rows, len(self.weight))
@@ -89,17 +89,17 @@ class Winograd:
     """Tiles of eight rows through eight smaller products, for kernels of three taps.
 
     Args:
-        weight: (N, C, 3).
+        weight: (3, N, C).
         dilation: the distance between taps.
     """
 
     def __init__(self, weight: Array, dilation: int) -> None:
-        n_out, n_in, _ = weight.shape
         self.dilation = dilation
         self.step = _STEP * dilation
         self.ahead, self.behind = dilation, self.step + dilation
-        taps = np.ascontiguousarray(weight.transpose(2, 1, 0)).reshape(_TAPS, -1)
-        self.weight = (_FROM_TAPS @ taps).reshape(_TILE, n_in, n_out)
+        products = np.empty((_TILE, *weight.shape[1:]), np.float32)
+        _transform(_FROM_TAPS, weight, products)
+        self.weight = products.transpose(0, 2, 1)
 
     def __call__(self, x: Array, first: int, rows: int, scratch: Scratch) -> Array:
         _, n_in, n_out = self.weight.shape
@@ -131,7 +131,7 @@ class Winograd:
 
 
 def _transform(matrix: Array, x: Array, out: Array) -> None:
-    """Multiply each column of each tile: x (points, tiles, width) to out of the same form."""
+    """Multiply what lies along the first axis: x (n, ·, width) to out (m, ·, width)."""
     parts = 1
     while x.shape[2] // parts > _BLOCK and x.shape[2] % (2 * parts) == 0:
         parts *= 2

@@ -7,7 +7,7 @@ the F + 1 rows that the flow works on: each block of N samples lies under two of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from ttscli.cpu.layers import (
     keep_freed_memory,
     leaky_relu,
 )
+from ttscli.cpu.sharing import Each, in_turn
 
 _WINDOW = 1024  # frames that are computed at once, at most
 
@@ -50,23 +51,29 @@ class HarmonicWaveGlow:
         self.reach = (2**c.n_layers - 1) * (c.kernel_size // 2)
         """Rows on each side that a row of a coupling's result depends on."""
 
-    def infer(self, mel: Array, sigma: float, noise: Sequence[Array], threads: int = 1) -> Array:
+    def noise_shapes(self, frames: int) -> list[tuple[int, int]]:
+        """Of the draws (channels, L) for a mel of so many frames."""
+        return [(channels, frames + 1) for channels in self.config.noise_channels]
+
+    def infer(
+        self, mel: Array, sigma: float, noise: Sequence[Array], each: Each = in_turn
+    ) -> Array:
         """The audio (S,) behind noise, S = F * N.
 
         Args:
             mel: log mel (M, F).
             sigma: standard deviation of the noise.
-            noise: the unscaled draws (channels, L), channels as in `config.noise_channels`.
-            threads: see `sample`.
+            noise: the unscaled draws, see `noise_shapes`.
+            each: see `sample`.
         """
         if not 0 <= sigma < math.inf:
             raise ValueError(f"sigma must be a finite number of at least 0, not {sigma}")
-        expected = [(channels, mel.shape[1] + 1) for channels in self.config.noise_channels]
+        expected = self.noise_shapes(mel.shape[1])
         if [draw.shape for draw in noise] != expected:
             raise ValueError(f"noise must be draws of shapes {expected}")
         # The last samples need a row that begins behind them: the last frame once more.
         mel = np.concatenate([mel, mel[:, -1:]], axis=1)
-        return self.sample(mel, self.source(mel), sigma, noise, threads)
+        return self.sample(mel, self.source(mel), sigma, noise, each)
 
     def source(self, mel: Array) -> Source:
         """The pulse train at the pitch of a log mel (M, L)."""
@@ -80,7 +87,12 @@ class HarmonicWaveGlow:
         return Source.of(log_f0, voicing, self.config)
 
     def sample(
-        self, mel: Array, source: Source, sigma: float, noise: Sequence[Array], threads: int = 1
+        self,
+        mel: Array,
+        source: Source,
+        sigma: float,
+        noise: Sequence[Array],
+        each: Each = in_turn,
     ) -> Array:
         """`infer` for a log mel (M, L), its last frame doubled, and a source of one's own.
 
@@ -88,8 +100,8 @@ class HarmonicWaveGlow:
         no more room than a short one but for what comes in and goes out.
 
         Args:
-            threads: how many windows are computed at once, which does not change the samples;
-                above 1, BLAS should be held to one thread.
+            each: what shares the windows out, which does not change the samples; where threads
+                do, BLAS should be held to one.
         """
         frames, hop = mel.shape[1] - 1, self.config.hop_length
         audio = np.empty((frames, hop), np.float32)
@@ -97,7 +109,7 @@ class HarmonicWaveGlow:
         def compute(window: tuple[int, int]) -> None:
             audio[slice(*window)] = self._window(mel, source, sigma, noise, window)
 
-        _for_each(compute, _windows(frames), threads)
+        each(compute, _windows(frames))
         return audio.reshape(-1)
 
     def _window(
@@ -170,18 +182,3 @@ def _windows(length: int) -> list[tuple[int, int]]:
 def _around(first: int, last: int, reach: int, length: int) -> tuple[int, int]:
     """A range made wider on both sides, but not beyond what there is."""
     return max(0, first - reach), min(length, last + reach)
-
-
-def _for_each(
-    work: Callable[[tuple[int, int]], None], windows: Iterable[tuple[int, int]], threads: int
-) -> None:
-    """Call `work` with each window, so many at once."""
-    if threads == 1:
-        for window in windows:
-            work(window)
-        return
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(work, windows):  # raises what a thread has raised
-            pass

@@ -6,6 +6,7 @@ no weight has to be turned around, and im2col copies whole rows.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -18,7 +19,6 @@ Tensors: TypeAlias = Mapping[str, NDArray[Any]]
 
 _BATCH_NORM_EPSILON = 1e-5
 _CACHE_LINE = 64  # bytes
-_TOO_LARGE_FOR_A_CORE = 4 << 20  # bytes; what its own caches might hold
 _ONE, _HALF = np.array(1, np.float32), np.array(0.5, np.float32)  # quicker operands than scalars
 
 
@@ -39,15 +39,12 @@ def float32(tensor: NDArray[Any]) -> Array:
 
 
 def empty_aligned(*shape: int) -> Array:
-    """An array that begins at a cache line, which products with a vector are 5 % faster for.
-
-    A matrix that no cache holds is laid out column by column: BLAS then reads it a third faster.
-    """
+    """An array that begins at a cache line, which products with a vector are 5 % faster for."""
     size = int(np.prod(shape)) * np.dtype(np.float32).itemsize
     room = np.empty(size + _CACHE_LINE, np.uint8)
     start = -room.ctypes.data % _CACHE_LINE
     flat = room[start : start + size].view(np.float32)
-    return flat.reshape(shape, order="F" if size > _TOO_LARGE_FOR_A_CORE else "C")
+    return flat.reshape(shape)
 
 
 def beside(*blocks: Array) -> Array:
@@ -174,3 +171,10 @@ class LSTMCell:
         np.multiply(cell, _HALF, out=cell)
         np.tanh(cell, out=squashed)
         np.multiply(squashed, self._output, out=hidden)
+
+
+def logit(probability: float) -> float:
+    """The value whose sigmoid this is; infinite where there is none."""
+    if 0 < probability < 1:
+        return math.log(probability / (1 - probability))
+    return math.copysign(math.inf, probability - 0.5)

@@ -18,7 +18,7 @@ def dropout_masks(generator: np.random.Generator, width: int) -> Iterator[NDArra
 
 
 def normal_draws(
-    generator: np.random.Generator, channels: Sequence[int], length: int
+    generator: np.random.Generator, shapes: Sequence[tuple[int, int]]
 ) -> list[NDArray[np.float32]]:
-    """Standard normal noise, (n, length) for each n of `channels`."""
-    return [generator.standard_normal((n, length), np.float32) for n in channels]
+    """Standard normal noise of these shapes."""
+    return [generator.standard_normal(shape, np.float32) for shape in shapes]

@@ -205,10 +205,8 @@ class Denoiser:
 
 def bias_spectrum(waveglow: WaveGlow, n_fft: int = 1024, hop_length: int = 256) -> Array:
     """The magnitudes (K,) of what the vocoder makes of an empty mel without noise."""
-    c = waveglow.config
-    mel = np.zeros((c.n_mel_channels, _BIAS_FRAMES), np.float32)
-    groups = _BIAS_FRAMES * c.groups_per_frame
-    silence = [np.zeros((channels, groups), np.float32) for channels in c.noise_channels]
+    mel = np.zeros((waveglow.config.n_mel_channels, _BIAS_FRAMES), np.float32)
+    silence = [np.zeros(shape, np.float32) for shape in waveglow.noise_shapes(_BIAS_FRAMES)]
     audio = waveglow.infer(mel, sigma=0.0, noise=silence)
     magnitude: Array = np.abs(Stft(n_fft, hop_length, n_fft)(audio[: 2 * n_fft])[0])
     return magnitude

@@ -1,28 +1,25 @@
-"""Tacotron 2 (`core.tacotron2`) as inference in NumPy, a text at a time.
+"""Tacotron 2 (`core.tacotron2`) as inference in NumPy, each text by itself.
 
-Tensor letters: T text symbols, F mel frames, M mel bins; E encoder's, A attention LSTM's, H decoder
-LSTM's and P prenet's width; r frames of a decoder step. Hidden states of LSTMs are kept doubled,
-see `layers.LSTMCell`: the weights that read them are halved.
+Tensor letters: T text symbols, F mel frames, M mel bins; E encoder's and P prenet's width; r frames
+of a decoder step.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from ttscli.core.configs import Tacotron2Config
+from ttscli.cpu.decoder import Decoder, Decoding, decode
 from ttscli.cpu.layers import (
     Array,
     Convolution,
     LSTMCell,
     Tensors,
-    beside,
-    empty_aligned,
     float32,
     stack_gate_biases,
     stack_gates,
@@ -76,27 +73,43 @@ class Tacotron2:
             masks: the prenet's dropout (2, P) of 0 and 2 for each decoder step; None is none.
             max_steps: decoder steps after which it is stopped; `step_limit` if None.
         """
-        r, limit = self.config.n_frames_per_step, max_steps or self.step_limit(len(ids))
+        decoding = self._begin(ids, masks, max_steps)
+        decode([decoding])
+        return self._finish(decoding)
+
+    def infer_together(
+        self,
+        texts: Sequence[tuple[Sequence[int], Iterator[Array]]],
+        check: Callable[[], None] = lambda: None,
+    ) -> list[Output]:
+        """Speak texts, each with its symbols and masks, as `infer` would, but sooner.
+
+        `check` is called now and then, and may raise to stop the work.
+        """
+        decodings = [self._begin(ids, masks) for ids, masks in texts]
+        decode(decodings, check)
+        return [self._finish(decoding) for decoding in decodings]
+
+    def _begin(
+        self, ids: Sequence[int], masks: Iterator[Array] | None, max_steps: int | None = None
+    ) -> Decoding:
         if masks is None:
             masks = repeat(np.ones((2, self.config.prenet_dim), np.float32))
-        decoding = Decoding(self.decoder, self.encoder(ids), limit)
-        threshold = _logit(self.config.gate_threshold)
-        frames = np.zeros(r * self.config.n_mel_channels, np.float32)
-        steps, fired = 0, False
-        while steps < limit and not fired:
-            frames = decoding.step(frames, next(masks))
-            fired = bool(decoding.gates[steps] > threshold)
-            steps += 1
+        limit = max_steps or self.step_limit(len(ids))
+        return Decoding(self.decoder, self.encoder(ids), masks, limit)
+
+    def _finish(self, decoding: Decoding) -> Output:
+        r, steps = self.config.n_frames_per_step, decoding.steps
         before = decoding.frames[:steps].reshape(steps * r, -1).T
         return Output(
-            mel=before + self._residual(before),
-            length=(steps - fired) * r,
+            mel=before + self.residual(before),
+            length=(steps - decoding.fired) * r,
             alignment=decoding.alignment[:steps].repeat(r, axis=0),
             gate=decoding.gates[:steps].repeat(r),
-            hit_limit=not fired,
+            hit_limit=not decoding.fired,
         )
 
-    def _residual(self, mel: Array) -> Array:
+    def residual(self, mel: Array) -> Array:
         """What the postnet adds to a mel (M, F)."""
         for convolution in self.postnet[:-1]:
             mel = convolution(mel)
@@ -155,156 +168,7 @@ class LSTM:
             hidden = state
 
 
-class Decoder:
-    """The weights of a decoder step, in the order in which its state lies in memory.
-
-    The state is one array, [prenet P | attention hidden A | context E | decoder hidden H]: both
-    LSTMs and the projection each read neighbouring parts of it.
-    """
-
-    def __init__(self, config: Tacotron2Config, tensors: Tensors) -> None:
-        def weight(name: str) -> Array:
-            return float32(tensors[f"decoder.{name}"])
-
-        def bias(name: str) -> Array:
-            return stack_gate_biases(weight(f"{name}.bias_ih"), weight(f"{name}.bias_hh"))
-
-        c = config
-        self.widths = c.prenet_dim, c.attention_rnn_dim, c.encoder_embedding_dim, c.decoder_rnn_dim
-        self.prenet = [beside(weight(f"prenet.layers.{i}.weight")) for i in range(2)]
-
-        prenet, context = np.split(weight("attention_rnn.weight_ih"), [c.prenet_dim], axis=1)
-        hidden = weight("attention_rnn.weight_hh")
-        self.attention_rnn = stack_gates((prenet, 1), (hidden, 0.5), (context, 1))
-        self.attention_rnn_bias = bias("attention_rnn")
-
-        inputs = weight("decoder_rnn.weight_ih")
-        attention, context = np.split(inputs, [c.attention_rnn_dim], axis=1)
-        hidden = weight("decoder_rnn.weight_hh")
-        self.decoder_rnn = stack_gates((attention, 0.5), (context, 1), (hidden, 0.5))
-        self.decoder_rnn_bias = bias("decoder_rnn")
-
-        # Convolution and dense layer in one: (2 * kernel_size, width of the comparison).
-        kernel = weight("attention.location_conv.weight")
-        self.location_kernel_size = kernel.shape[2]
-        dense = weight("attention.location_dense.weight")
-        self.location = kernel.reshape(len(kernel), -1).T @ dense.T
-        self.query = beside(np.float32(0.5) * weight("attention.query.weight"))
-        self.keys = weight("attention.memory.weight").T
-        self.score = weight("attention.score.weight")[0]
-
-        # Frames and gate in one.
-        outputs = np.concatenate([weight("projection.weight"), weight("gate.weight")])
-        hidden, context = np.split(outputs, [c.decoder_rnn_dim], axis=1)
-        self.output = beside(context, np.float32(0.5) * hidden)
-        self.output_bias = np.concatenate([weight("projection.bias"), weight("gate.bias")])
-
-
-class Decoding:
-    """A text on its way through the decoder: the state, and all that the steps have made.
-
-    `frames` (limit, r * M), `gates` (limit,) and `alignment` (limit, T) fill up step by step.
-
-    Args:
-        decoder: the weights.
-        memory: of the text (T, E).
-        limit: steps that there is room for.
-    """
-
-    def __init__(self, decoder: Decoder, memory: Array, limit: int) -> None:
-        self.weights, self.memory = decoder, memory
-        self._steps = 0
-        self._outputs = np.empty((limit, len(decoder.output)), np.float32)
-        self.frames, self.gates = self._outputs[:, :-1], self._outputs[:, -1]
-        self.alignment = np.empty((limit, len(memory)), np.float32)
-
-        prenet, attention, context, hidden = decoder.widths
-        state = empty_aligned(sum(decoder.widths))
-        state[:] = 0
-        parts = np.split(state, np.cumsum(decoder.widths)[:-1])
-        self._prenet, self._attention, self._context, self._hidden = parts
-        self._attention_inputs = state[: prenet + attention + context]
-        self._decoder_inputs = state[prenet:]
-        self._output_inputs = state[prenet + attention :]
-        self._attention_cell, self._decoder_cell = LSTMCell(attention), LSTMCell(hidden)
-        self._prenet_inner = np.empty(prenet, np.float32)
-        self._prepare_attention()
-
-    def _prepare_attention(self) -> None:
-        """Room for what is compared, location and query in one product: the query's input is 1."""
-        length, size = len(self.memory), self.weights.location_kernel_size
-        self._keys = self.memory @ self.weights.keys
-        self._energies = np.empty_like(self._keys)
-        history = np.zeros((2, length + 2 * (size // 2)), np.float32)
-        self._last, self._total = history[:, size // 2 :][:, :length]
-        channel, item = history.strides
-        self._windows = as_strided(history, (length, 2, size), (item, channel, item))
-        self._compared = np.ones((length, 2 * size + 1), np.float32)
-        self._compared_windows = self._compared[:, :-1].reshape(length, 2, size)  # still a view
-        self._comparison = np.empty((2 * size + 1, self._keys.shape[1]), np.float32)
-        self._comparison[:-1] = self.weights.location
-        self._query = self._comparison[-1]
-
-    def step(self, frames: Array, masks: Array) -> Array:
-        """Make the next r frames of the last ones, (r * M,) each.
-
-        Args:
-            frames: the last ones; zeros at first.
-            masks: the prenet's dropout (2, P).
-        """
-        weights = self.weights
-        self._read(frames, masks)
-        gates = self._attention_cell.gates
-        np.dot(weights.attention_rnn, self._attention_inputs, out=gates)
-        gates += weights.attention_rnn_bias
-        self._attention_cell.step(self._attention)
-        self._attend()
-        gates = self._decoder_cell.gates
-        np.dot(weights.decoder_rnn, self._decoder_inputs, out=gates)
-        gates += weights.decoder_rnn_bias
-        self._decoder_cell.step(self._hidden)
-        output = self._outputs[self._steps]
-        np.dot(weights.output, self._output_inputs, out=output)
-        output += weights.output_bias
-        made: Array = self.frames[self._steps]
-        self._steps += 1
-        return made
-
-    def _read(self, x: Array, masks: Array) -> None:
-        """The last frames through the prenet into the state."""
-        results = (self._prenet_inner, self._prenet)
-        for weight, mask, result in zip(self.weights.prenet, masks, results, strict=True):
-            np.dot(weight, x, out=result)
-            np.maximum(result, _ZERO, out=result)
-            np.multiply(result, mask, out=result)
-            x = result
-
-    def _attend(self) -> None:
-        """From the attention LSTM's hidden state to the context, by way of the alignment."""
-        np.dot(self.weights.query, self._attention, out=self._query)
-        self._compared_windows[:] = self._windows
-        energies = self._energies
-        np.dot(self._compared, self._comparison, out=energies)
-        energies += self._keys
-        np.tanh(energies, out=energies)
-        alignment = self.alignment[self._steps]
-        np.dot(energies, self.weights.score, out=alignment)
-        alignment -= np.maximum.reduce(alignment)
-        np.exp(alignment, out=alignment)
-        alignment /= np.add.reduce(alignment)
-        self._last[:] = alignment
-        self._total += alignment
-        np.dot(alignment, self.memory, out=self._context)
-
-
 def _convolutions(tensors: Tensors, name: str, n_layers: int) -> list[Convolution]:
     return [
         Convolution(tensors, f"{name}.{i}.conv", norm=f"{name}.{i}.norm") for i in range(n_layers)
     ]
-
-
-def _logit(probability: float) -> float:
-    """The value whose sigmoid this is; infinite where there is none."""
-    if 0 < probability < 1:
-        return math.log(probability / (1 - probability))
-    return math.copysign(math.inf, probability - 0.5)

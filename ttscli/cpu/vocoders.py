@@ -1,45 +1,62 @@
-"""The built-in voice's vocoder on a CPU, with its noise."""
+"""Vocoders on a CPU: the NumPy models, each with the noise that it draws.
+
+Letters: M mel bins, F mel frames, S samples.
+"""
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
-from ttscli.checkpoints.arrays import read_waveglow
-from ttscli.core.configs import HarmonicWaveGlowConfig
 from ttscli.cpu.harmonic_waveglow import HarmonicWaveGlow
 from ttscli.cpu.layers import Array
 from ttscli.cpu.noise import normal_draws
-from ttscli.errors import UsageError, VoiceError
-from ttscli.voices import Voice
+from ttscli.cpu.sharing import Each, in_turn
+from ttscli.cpu.spectra import Denoiser, GriffinLim
+from ttscli.cpu.waveglow import WaveGlow
 
 
-class CpuVocoder:
-    """A harmonic WaveGlow that draws its noise.
+class CpuVocoder(Protocol):
+    """Turns a mel spectrogram into audio."""
 
-    Args:
-        model: mel to audio.
-        sigma: standard deviation of its noise.
-    """
+    def __call__(self, mel: Array, generator: np.random.Generator, each: Each = in_turn) -> Array:
+        """Audio (S,) of a log-mel (M, F).
 
-    def __init__(self, model: HarmonicWaveGlow, sigma: float) -> None:
+        Args:
+            mel: of any length.
+            generator: draws all that is random about the audio.
+            each: what shares the work out, which does not change the samples.
+        """
+
+
+class WaveGlowVocoder:
+    """A WaveGlow of either sort, and a denoiser behind it where one is wanted."""
+
+    def __init__(
+        self,
+        model: WaveGlow | HarmonicWaveGlow,
+        sigma: float,
+        denoiser: Denoiser | None = None,
+        strength: float = 0.0,
+    ) -> None:
         self.model, self.sigma = model, sigma
+        self.denoiser, self.strength = denoiser, strength
 
-    def __call__(self, mel: Array, generator: np.random.Generator) -> Array:
-        """Audio (S,) of a log-mel (M, F), S = F * hop_length; the generator draws the noise."""
-        rows = mel.shape[1] + 1  # one more than frames, see the model
-        noise = normal_draws(generator, self.model.config.noise_channels, rows)
-        return self.model.infer(mel, self.sigma, noise)
+    def __call__(self, mel: Array, generator: np.random.Generator, each: Each = in_turn) -> Array:
+        """Audio (S,) of a log-mel (M, F), S = F * hop_length."""
+        noise = normal_draws(generator, self.model.noise_shapes(mel.shape[1]))
+        audio = self.model.infer(mel, self.sigma, noise, each)
+        return audio if self.denoiser is None else self.denoiser(audio, self.strength)
 
 
-def load_cpu_vocoder(voice: Voice, n_mels: int) -> CpuVocoder:
-    """The vocoder of a voice whose mels have so many bins."""
-    found = read_waveglow(voice.waveglow)
-    assert isinstance(found.config, HarmonicWaveGlowConfig)
-    if found.config.n_mel_channels != n_mels:
-        taken = found.config.n_mel_channels
-        what = f"it takes {taken} mel bins, but the Tacotron 2 makes {n_mels}"
-        raise VoiceError(what, where=str(voice.waveglow))
-    if voice.denoise:
-        what = "this voice's vocoder leaves no constant tones that could be removed"
-        raise UsageError(what, todo="set denoise to 0")
-    return CpuVocoder(HarmonicWaveGlow(found.config, found.tensors), voice.sigma)
+class GriffinLimVocoder:
+    """Phases guessed from the spectrogram; no training, and the quality of none."""
+
+    def __init__(self, model: GriffinLim) -> None:
+        self.model = model
+
+    def __call__(self, mel: Array, generator: np.random.Generator, each: Each = in_turn) -> Array:  # noqa: ARG002 - it is one piece
+        """Audio (S,) of a log-mel (M, F), S = (F - 1) * hop_length."""
+        bins = self.model.config.n_fft // 2 + 1
+        return self.model(mel, generator.random((bins, mel.shape[1]), np.float32))

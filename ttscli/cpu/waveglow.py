@@ -7,16 +7,16 @@ groups of a frame. Arrays are time-major: the last flow's output, read in order,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import TypeAlias
 
 import numpy as np
 
 from ttscli.core.configs import WaveGlowConfig
-from ttscli.cpu.coupling_net import CouplingNet, Map
+from ttscli.cpu.coupling_net import CouplingNet
 from ttscli.cpu.layers import Array, Tensors, float32, keep_freed_memory
+from ttscli.cpu.sharing import Each, in_turn
 
 _WINDOW = 512  # frames that are computed at once, at most
 
@@ -44,32 +44,38 @@ class WaveGlow:
         self.reach = -(-groups // config.groups_per_frame)
         """Frames on each side that a frame of a coupling's result depends on."""
 
-    def infer(self, mel: Array, sigma: float, noise: Sequence[Array], threads: int = 1) -> Array:
+    def noise_shapes(self, frames: int) -> list[tuple[int, int]]:
+        """Of the draws (channels, L) for a mel of so many frames, in the reference's order."""
+        groups = frames * self.config.groups_per_frame
+        return [(channels, groups) for channels in self.config.noise_channels]
+
+    def infer(
+        self, mel: Array, sigma: float, noise: Sequence[Array], each: Each = in_turn
+    ) -> Array:
         """The audio (S,) behind noise, S = F * hop_length.
 
         Args:
             mel: log mel (M, F).
             sigma: standard deviation of the noise.
-            noise: the unscaled draws (channels, L), channels as in `config.noise_channels`.
-            threads: how many share the work, which does not change the samples; above 1, BLAS
-                should be held to one thread.
+            noise: the unscaled draws, see `noise_shapes`.
+            each: what shares the work out, which does not change the samples; where threads do,
+                BLAS should be held to one.
         """
         self._check(mel, sigma, noise)
         x: Array
         x, *early = (np.float32(sigma) * draw.T for draw in noise)
         # Where one window holds all frames, the flows share its conditioning.
         condition = lru_cache(maxsize=1)(partial(self._condition, mel.T))
-        with _mapping(threads) as each:
-            for k in reversed(range(self.config.n_flows)):
-                unchanged, changed = np.split(x, 2, axis=1)
-                shift, log_scale = np.split(self._couple(k, unchanged, condition, each), 2, axis=1)
-                restored = (changed - shift) * np.exp(-log_scale)
-                x = np.concatenate([unchanged, restored], axis=1) @ self.inverses[k].T
-                if self.config.leaves_early(k):
-                    x = np.concatenate([early.pop(0), x], axis=1)
+        for k in reversed(range(self.config.n_flows)):
+            unchanged, changed = np.split(x, 2, axis=1)
+            shift, log_scale = np.split(self._couple(k, unchanged, condition, each), 2, axis=1)
+            restored = (changed - shift) * np.exp(-log_scale)
+            x = np.concatenate([unchanged, restored], axis=1) @ self.inverses[k].T
+            if self.config.leaves_early(k):
+                x = np.concatenate([early.pop(0), x], axis=1)
         return x.reshape(-1)
 
-    def _couple(self, k: int, unchanged: Array, condition: Condition, each: Map) -> Array:
+    def _couple(self, k: int, unchanged: Array, condition: Condition, each: Each) -> Array:
         """Shift and log scale (L, channels) of flow k, window by window.
 
         Each flow has its own windows, with what a single coupling net reaches beyond their ends:
@@ -103,7 +109,7 @@ class WaveGlow:
             raise ValueError(f"mel must be ({c.n_mel_channels}, frames), not {mel.shape}")
         if not 0 <= sigma < math.inf:
             raise ValueError(f"sigma must be a finite number of at least 0, not {sigma}")
-        expected = [(n, mel.shape[1] * c.groups_per_frame) for n in c.noise_channels]
+        expected = self.noise_shapes(mel.shape[1])
         if [draw.shape for draw in noise] != expected:
             raise ValueError(f"noise must be draws of shapes {expected}")
 
@@ -127,15 +133,3 @@ def _windows(frames: int) -> list[tuple[int, int]]:
     """The frames in equal ranges, none longer than a window."""
     count = -(-frames // _WINDOW)
     return [(i * frames // count, (i + 1) * frames // count) for i in range(count)]
-
-
-@contextmanager
-def _mapping(threads: int) -> Iterator[Map]:
-    """`map`, or that of a pool of threads."""
-    if threads == 1:
-        yield map
-        return
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(threads) as pool:
-        yield pool.map

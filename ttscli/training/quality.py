@@ -173,7 +173,7 @@ def measure(
     """
     engine = voice.engine
     if not isinstance(engine, CpuEngine):
-        raise UsageError("only voices with a harmonic WaveGlow are measured, on the CPU")
+        raise UsageError("voices are measured on the CPU")
     griffin_lim = GriffinLim()
 
     def by_griffin_lim(mel: Floats) -> Floats:
