@@ -182,13 +182,13 @@ def take(name: str, folder: Path, made: Table, loaded: Table) -> None:
     speak = ["synth", "-q", "Hi.", "-v", "big", "-o"]
     wavs = [folder / "converted.wav", folder / "original.wav"]
     originals = ["--tacotron2", str(files[0]), "--waveglow", str(files[1])]
-    spoken, _ = run(*speak, str(wavs[0]), folder=folder)
+    spoken, held = run(*speak, str(wavs[0]), folder=folder)
     run(*speak, str(wavs[1]), *originals, folder=folder)
     same = "yes" if wavs[0].read_bytes() == wavs[1].read_bytes() else "no"
     made.add_row(
         name, f"{sum(path.stat().st_size for path in files) / 1e6:.0f}", f"{seconds:.1f}",
         f"{most / 1e6:.0f}", f"{most / total:.2f}", f"{(wavs[0].stat().st_size - 44) // 2}",
-        f"{spoken:.1f}", same,
+        f"{spoken:.1f}", f"{held / 1e6:.0f}", same,
     )  # fmt: skip
     if name not in TORCH_READS:
         return
@@ -212,8 +212,8 @@ def table(title: str, columns: str) -> Table:
 def main() -> None:
     """Print two tables: what becomes of each format, and how fast what was made of it loads."""
     made = table(
-        "A full-size voice (Tacotron 2 and WaveGlow) imported, and a word spoken with it",
-        "format, MB, import s, most MB, most / weights, samples, synth s, same as by the original",
+        "A full-size voice (Tacotron 2 and WaveGlow) imported, a word spoken, as by the original",
+        "format, MB, import s, most MB, most / weights, samples, synth s, synth MB, same",
     )
     loaded = table(
         f"WaveGlow, seconds to load, medians of {RUNS}",
@@ -222,7 +222,7 @@ def main() -> None:
     for name in sys.argv[1:] or FORMATS:
         with tempfile.TemporaryDirectory() as folder:
             take(name, Path(folder), made, loaded)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(made)
     console.print(loaded)
 
