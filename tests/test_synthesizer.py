@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import shutil
 import threading
 import time
@@ -233,7 +234,9 @@ def test_processors_are_counted_everywhere(
 ) -> None:
     monkeypatch.delattr("os.sched_getaffinity", raising=False)  # macOS and Windows have none
     tts = Synthesizer.from_voice(harmonic_voice, device="cpu")
-    assert isinstance(tts.engine, CpuEngine) and tts.engine.threads >= 1
+    assert isinstance(tts.engine, CpuEngine) and tts.engine.threads == os.cpu_count()
+    tts = Synthesizer.from_voice(harmonic_voice, device="cpu", threads=1000)
+    assert isinstance(tts.engine, CpuEngine) and tts.engine.threads == os.cpu_count()
     with pytest.raises(UsageError, match="threads must be"):
         Synthesizer.from_voice(harmonic_voice, device="cpu", threads=-1)
 

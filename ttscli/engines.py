@@ -83,14 +83,15 @@ class CpuEngine:
     Args:
         tacotron2: text to mel.
         vocoder: mel to audio.
-        threads: how many compute at once; 0 is one for each processor.
+        threads: how many compute at once, which is never more than there are processors; 0 is as
+            many as there are.
     """
 
     def __init__(self, tacotron2: CpuTacotron2, vocoder: CpuVocoder, threads: int = 0) -> None:
         if threads < 0:
             raise UsageError(f"threads must be a number of at least 0, not {threads}")
         self.tacotron2, self.vocoder = tacotron2, vocoder
-        self.threads = threads or processors()
+        self.threads = min(threads or processors(), processors())  # more get in each other's way
 
     def speak(self, readings: Iterable[Reading], batch_size: int = 1) -> Iterator[Spoken]:  # noqa: ARG002 - a GPU's
         """The sentences as audio, in order, with a few begun ahead.
