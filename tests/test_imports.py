@@ -15,7 +15,19 @@ FOR_ALL = {"errors", "events", "__init__"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"synthesizer"},
     "__main__": {"cli"},
-    "cli": {"audio", "console", "synthesizer", "voices"},
+    "cli": {
+        "audio",
+        "batch",
+        "batch_console",
+        "console",
+        "inputs",
+        "options",
+        "synthesizer",
+        "voices",
+    },
+    "options": set(),
+    "batch": {"audio", "devices", "files", "inputs", "synthesizer", "voices"},
+    "batch_console": {"console"},
     "console": {"files"},
     "synthesizer": {"audio", "devices", "engines", "text", "vocoders", "voices"},
     "engines": {"checkpoints", "core", "cpu", "devices", "text", "vocoders", "voices"},
@@ -29,13 +41,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "events": set(),
     "files": set(),
+    "inputs": set(),
     "text": set(),
     "voices": set(),
 }
 ONLY_IN = {
     "torch": {"core", "training"},
-    "typer": {"cli", "training"},
-    "rich": {"console", "training"},
+    "typer": {"cli", "options", "training"},
+    "rich": {"batch_console", "console", "training"},
 }
 """Packages that are imported at the top of no other module; rich and typer nowhere else at all."""
 
@@ -83,7 +96,9 @@ def test_imports_go_one_way(path: Path) -> None:
         assert name.split(".")[0] != "torch" or part in ONLY_IN["torch"], name
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["synth", "-h"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["--help"], ["synth", "-h"], ["batch", "-h"], ["--version"]]
+)
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys\n"
@@ -95,7 +110,7 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
     )
     assert "ttscli" in done.stdout
-    heavy = {"torch", "numpy", "scipy", "soundfile", "safetensors", "sentencex", "inflect"}
+    heavy = {"torch", "numpy", "scipy", "soundfile", "safetensors", "sentencex", "inflect", "ray"}
     assert not heavy & set(done.stderr.split())
 
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 Samples = NDArray[np.float32]
 
+_BATCHES_SORTED = 8  # that are sorted by length together
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -197,6 +199,25 @@ class TorchEngine:
                 audio, (~output.hit_limit).tolist(), mels, weights, strict=True
             )
         ]
+
+
+def speak_by_length(
+    engine: Engine, readings: Iterable[Reading], batch_size: int
+) -> Iterator[Spoken]:
+    """The sentences as audio, in order; a batch has those of a like length, which wastes least.
+
+    They are sorted within a window of some batches, and come back in the order in which they came.
+    """
+    if batch_size < 2:
+        yield from engine.speak(readings, batch_size)
+        return
+    waiting = iter(readings)
+    while window := list(islice(waiting, _BATCHES_SORTED * batch_size)):
+        order = sorted(range(len(window)), key=lambda i: len(window[i].ids))
+        spoken: list[Spoken | None] = [None] * len(window)
+        for i, one in zip(order, engine.speak((window[i] for i in order), batch_size), strict=True):
+            spoken[i] = one
+        yield from (one for one in spoken if one is not None)
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:
