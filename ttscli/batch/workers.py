@@ -166,40 +166,46 @@ class Nursery:
 
 def _nurse(control: Connection, orders: Orders) -> None:
     """Load the voices, then fork a worker for every connection that comes."""
-    from multiprocessing.reduction import recv_handle
-
     _be_quiet()
     # Threads of a BLAS would be lost in a fork; and workers share the machine better without.
     os.environ.update(dict.fromkeys(_SINGLE_THREADED, "1"))
-    try:
-        speaker = orders.speaker(0)
-    except Exception as error:
-        control.send(error)
-        return
-    control.send(None)
-    gc.collect()
-    gc.freeze()  # else the collector would touch, and thereby copy, what is shared
-    fork: Any = multiprocessing.get_context("fork")
     children: dict[Any, tuple[int, BaseProcess]] = {}
-    try:
-        while True:
-            for ready in wait([control, *children]):
-                if ready is control:
-                    number = control.recv()
-                    connection = Connection(recv_handle(control))
-                    process = fork.Process(target=_forked, args=(control, connection, speaker))
-                    process.start()
-                    connection.close()
-                    children[process.sentinel] = number, process
-                else:
-                    number, process = children.pop(ready)
-                    process.join()
-                    control.send((number, process.exitcode))
-    except (EOFError, OSError):  # the program has gone
-        for _, process in children.values():
-            process.kill()
-        for _, process in children.values():
-            process.join()
+    with suppress(EOFError, OSError):  # the program has gone
+        try:
+            speaker = orders.speaker(0)
+        except Exception as error:
+            control.send(error)
+            return
+        control.send(None)
+        gc.collect()
+        gc.freeze()  # else the collector would touch, and thereby copy, what is shared
+        _fork_and_reap(control, speaker, children)
+    for _, process in children.values():
+        process.kill()
+    for _, process in children.values():
+        process.join()
+
+
+def _fork_and_reap(
+    control: Connection, speaker: Speaker, children: dict[Any, tuple[int, BaseProcess]]
+) -> None:
+    """Start the workers that are asked for, and tell what those died of that die."""
+    from multiprocessing.reduction import recv_handle
+
+    fork: Any = multiprocessing.get_context("fork")
+    while True:
+        for ready in wait([control, *children]):
+            if ready is control:
+                number = control.recv()
+                connection = Connection(recv_handle(control))
+                process = fork.Process(target=_forked, args=(control, connection, speaker))
+                process.start()
+                connection.close()
+                children[process.sentinel] = number, process
+            else:
+                number, process = children.pop(ready)
+                process.join()
+                control.send((number, process.exitcode))
 
 
 def _forked(control: Connection, connection: Connection, speaker: Speaker) -> None:
@@ -261,6 +267,9 @@ def _interrupts_blocked() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
+    from multiprocessing.resource_tracker import ensure_running
+
+    ensure_running()  # a helper of multiprocessing, whose start ends such a block
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
