@@ -105,7 +105,7 @@ class HumanBatch(Reporter):
         if self._dropped:
             say(dropped_note(self._dropped))
         if self._limited:
-            say(f"{self._limited} were too loud and softly limited; the manifest has them as ok")
+            say(f"too loud in {self._limited} of the files, softly limited")
         if self._lost:
             say(f"{self._lost} times a worker died and was replaced")
         if event.spoken or event.failed:

@@ -155,7 +155,10 @@ def batch(
         )  # fmt: skip
         whole = Batch(request, report)
         if dry_run:
-            show_plan(whole.plan(), whole.jobs[0].path, whole.jobs[-1].path, as_json=json)
+            first, last = (
+                str(request.folder / job.path) for job in (whole.jobs[0], whole.jobs[-1])
+            )
+            show_plan(whole.plan(), first, last, as_json=json)
             return
         failures = whole.run(speaker)
     if failures:
@@ -165,7 +168,7 @@ def batch(
         if more > 0:
             say(f"and {more} more, see {request.folder / 'manifest.jsonl'}")
         what = f"{len(failures)} of {len(whole.jobs)} utterances failed"
-        raise SpeechError(what, todo="the same command tries them again")
+        raise SpeechError(what, todo="correct them, or run the same command to try again")
 
 
 def read_text(arguments: Sequence[str] | None, file: str | None) -> str:

@@ -153,7 +153,7 @@ class Synthesizer:
             name, tacotron2=tacotron2, waveglow=waveglow, vocoder=vocoder, sigma=sigma,
             denoise=denoise,
         )  # fmt: skip
-        pause = _amount("pause", pause)
+        pause = check_amount("pause", pause)
         check_precision(precision)
         chosen = choose_device(device)
         frontend = _frontend(voice, lexicon)
@@ -292,13 +292,14 @@ def choose_voice(
     if waveglow is not None:
         voice = replace(voice, waveglow=Path(waveglow), denoiser=None)
     if sigma is not None:
-        voice = replace(voice, sigma=_amount("sigma", sigma))
+        voice = replace(voice, sigma=check_amount("sigma", sigma))
     if denoise is not None:
-        voice = replace(voice, denoise=_amount("denoise", denoise))
+        voice = replace(voice, denoise=check_amount("denoise", denoise))
     return voice
 
 
-def _amount(name: str, value: float) -> float:
+def check_amount(name: str, value: float) -> float:
+    """The value, if it is a number of at least 0."""
     if not 0 <= value < math.inf:
         raise UsageError(f"{name} must be a number of at least 0, not {value:g}")
     return value

@@ -50,8 +50,10 @@ def hold_folder(folder: Path, shard: Shard | None = None) -> Iterator[None]:
     whole run keeps it.
     """
     with ExitStack() as held:
-        with output_errors(str(folder / WHOLE)):
-            folder.mkdir(parents=True, exist_ok=True)
+        if not folder.is_dir():
+            with output_errors(str(folder)):
+                folder.mkdir(parents=True, exist_ok=True)
+            held.callback(_remove_if_empty, folder)
         gate = held.enter_context(ExitStack())
         gate.enter_context(_held(folder, ".ttscli.lock", wait=_GATE_WAIT))
         for path in sorted(folder.glob(".ttscli-shard-*.lock")):
@@ -64,6 +66,11 @@ def hold_folder(folder: Path, shard: Shard | None = None) -> Iterator[None]:
             gate.close()
         remove_parts(folder, part_owner(shard))
         yield
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def part_owner(shard: Shard | None) -> str:

@@ -53,7 +53,7 @@ class Keys:
 
     def head(self, options: VoiceOptions) -> str:
         """What is the same for all jobs with these options."""
-        from ttscli.synthesizer import choose_voice
+        from ttscli.synthesizer import check_amount, choose_voice
 
         voice = choose_voice(
             options.voice, tacotron2=options.tacotron2, waveglow=options.waveglow,
@@ -63,7 +63,7 @@ class Keys:
             "version": __version__,
             "voice": self.content(voice),
             "vocoder": options.vocoder,
-            "pause": options.pause,
+            "pause": check_amount("pause", options.pause),
             "precision": options.precision,
             "lexicon": self._file(Path(options.lexicon)) if options.lexicon else None,
         }

@@ -110,23 +110,25 @@ class Manifest:
             if path.exists():
                 self._read(number, path)
 
-    def open(self) -> None:
-        """Begin to append; what a power failure left of a line is removed."""
-        with output_errors(str(self.path)):
-            # Without a buffer: what a full disk did not take must not be written later.
-            self._file = self.path.open("ab+", buffering=0)
-            size = self._file.seek(0, os.SEEK_END)
-            complete = _last_line_end(self._file, size)
+    def repair(self) -> None:
+        """Remove what a power failure left of a line."""
+        if not self.path.exists():
+            return
+        with output_errors(str(self.path)), self.path.open("rb+", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            complete = _last_line_end(file, size)
             if complete < size:
-                self._file.truncate(complete)
+                file.truncate(complete)
 
     def append(self, record: Record) -> None:
         """Add a record, with one write to the system."""
-        assert self._file is not None
         # A byte of a path that is no UTF-8 becomes JSON's own escape for it.
         line = json.dumps(asdict(record), ensure_ascii=False).encode("utf-8", "backslashreplace")
         rest = line = line + b"\n"
         with output_errors(str(self.path)):
+            if self._file is None:
+                # Without a buffer: what a full disk did not take must not be written later.
+                self._file = self.path.open("ab", buffering=0)
             offset = self._file.seek(0, os.SEEK_END)
             while rest:
                 rest = rest[self._file.write(rest) :]

@@ -115,7 +115,7 @@ class Batch:
         with hold_folder(request.folder, request.shard):
             owner = part_owner(request.shard)
             manifest = Manifest(request.folder, manifest_name(request.shard), owner)
-            manifest.open()
+            manifest.repair()
             with closing(manifest):
                 left, planned = self._planned(manifest)
                 self._on_event(planned)
