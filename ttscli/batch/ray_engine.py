@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import socket
 from collections import deque
@@ -220,6 +221,8 @@ def _cluster(address: str | None, cpus: int) -> Iterator[None]:
         yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if address is not None:
+        _knock(address)
     # Ray puts its own in the place of ours, and ends the program where that would clean up.
     handler = signal.getsignal(signal.SIGTERM)
     try:
@@ -246,6 +249,20 @@ def _cluster(address: str | None, cpus: int) -> Iterator[None]:
             signal.signal(signal.SIGTERM, handler)
 
 
+def _knock(address: str) -> None:
+    """Find out at once whether anything is at an address: Ray tries for minutes."""
+    found = re.fullmatch(r"(?:ray://)?(.+):([0-9]+)", address)
+    if found:
+        try:
+            socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=10).close()
+        except (OSError, OverflowError) as error:
+            what = f"Ray cannot be reached at {address}: {error}"
+            raise TemporaryError(what, todo="is it running there? ray status") from error
+
+
 def _in_words(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"its actor died ({type(error).__name__}: {lines[0] if lines else ''})"
+    """What an actor died of; where its making failed, the last line has the reason."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
+    made = "creation task" not in lines[0]
+    return f"its actor died ({lines[0]})" if made else f"no actor can be made ({lines[-1]})"

@@ -147,21 +147,22 @@ class Nursery:
             return self._process, self._control
         self.close()
         self._control, theirs = multiprocessing.Pipe()
-        self._process = multiprocessing.get_context("spawn").Process(
+        process = multiprocessing.get_context("spawn").Process(
             target=_nurse, args=(theirs, self._orders)
         )
         with _interrupts_blocked():
-            self._process.start()
+            process.start()
+        self._process = process
         theirs.close()
         try:
             error = self._control.recv()
         except (EOFError, OSError):
-            self._process.join()
-            why = _in_words(self._process.exitcode)
+            process.join()
+            why = _in_words(process.exitcode)
             error = TTSError(f"the voice cannot be loaded: {why}")
         if error is not None:
             raise error
-        return self._process, self._control
+        return process, self._control
 
 
 def _nurse(control: Connection, orders: Orders) -> None:
