@@ -9,7 +9,7 @@ WORDS ?= $(wildcard /usr/share/dict/american-english)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: say test slow parity lint type bench quality voice clean
+.PHONY: say test slow parity lint type bench bench-batch ray quality voice clean
 
 say: .venv/say  ## speak TEXT into speech.wav with the built-in voice
 	$(BIN)/ttscli synth "$$TEXT" -o speech.wav
@@ -33,6 +33,12 @@ type: .venv/dev  ## check types
 bench: .venv/say  ## measure speed: ratios to plain baselines in the same run
 	$(BIN)/python benchmarks/speed.py
 
+bench-batch: .venv/say  ## measure batch against a loop of synth, two workers against one, 100,000 lines
+	$(BIN)/python benchmarks/batch.py
+
+ray: .venv/ray  ## run the tests of the Ray engine, on a cluster of several nodes on this machine
+	$(BIN)/python -m pytest -o addopts= -q -m ray
+
 quality: .venv/train  ## measure the built-in voice on sentences it has not seen
 	$(BIN)/python -m ttscli.training quality $(if $(HELDOUT),$(HELDOUT)) --work work
 
@@ -53,6 +59,10 @@ clean:  ## remove what these targets made, but for work/, where a voice in train
 
 .venv/dev: .venv/say requirements-dev.lock
 	$(PIP) -r requirements-dev.lock
+	touch $@
+
+.venv/ray: .venv/dev requirements-ray.lock
+	$(PIP) -r requirements-ray.lock
 	touch $@
 
 .venv/train: .venv/say requirements-train.lock

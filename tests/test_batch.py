@@ -22,6 +22,7 @@ from ttscli.batch.local import LocalEngine
 from ttscli.batch.manifest import Manifest
 from ttscli.batch.runner import Batch, Engine, Failure, Request
 from ttscli.batch.speaking import Outcome, Speaker, fitting_batch_size
+from ttscli.batch.workers import Orders
 from ttscli.errors import InputErrors, LockedError, SpeechError, TemporaryError, TTSError
 from ttscli.events import BatchFinished, BatchPlanned, Event, UtteranceSpoken, WorkerLost
 from ttscli.voices import find_voice
@@ -492,6 +493,23 @@ def test_sentences_of_a_like_length_go_together(harmonic_voice: Path) -> None:
     together = [speech.samples for speech in tts.map(texts, range(12), batch_size=3)]
     assert [s.tolist() for s in together] == [s.tolist() for s in alone]
     assert lengths == sorted(lengths)
+
+
+def test_every_gpu_has_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    loaded: list[str] = []
+
+    def load(options: VoiceOptions) -> batch_voices.FakeVoice:
+        loaded.append(options.device)
+        return batch_voices.FakeVoice(options)
+
+    engine = LocalEngine("cuda", load=load)
+    assert (engine._workers, engine._shares_memory) == (3, False)
+    for number in range(4):
+        Orders(load, 0, (VoiceOptions(),), engine._devices).speaker(number)
+    assert loaded == ["cuda:0", "cuda:1", "cuda:2", "cuda:0"]
 
 
 # Chunks

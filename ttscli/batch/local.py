@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -68,7 +69,7 @@ class LocalEngine:
             raise UsageError("an Apple GPU has one worker", todo="leave --workers out")
         self._batch_size, self._tries = batch_size, tries
         self._load, self._on_event = load, on_event
-        self._shares_memory = device == "cpu" and "fork" in multiprocessing.get_all_start_methods()
+        self._shares_memory = device == "cpu" and _forks_safely()
 
     def speak(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         """The outcomes of all jobs, in the order in which they come."""
@@ -155,6 +156,11 @@ class _Crew:
         while worker.chunks:
             self._chunks.give_back(worker.chunks.pop())
         return self._chunks.lost(suspects, why) if suspects else None
+
+
+def _forks_safely() -> bool:
+    """Whether a process may go on in a fork of it; macOS's own libraries forbid that."""
+    return "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
 
 
 def chunk_size(device: str, batch_size: int) -> int:

@@ -78,7 +78,7 @@ class Spawner:
         process = multiprocessing.get_context("spawn").Process(
             target=_spawned, args=(theirs, self._orders, number)
         )
-        with _interrupts_blocked():
+        with _stops_blocked():
             process.start()
         theirs.close()
         self._processes[number] = process
@@ -150,7 +150,7 @@ class Nursery:
         process = multiprocessing.get_context("spawn").Process(
             target=_nurse, args=(theirs, self._orders)
         )
-        with _interrupts_blocked():
+        with _stops_blocked():
             process.start()
         self._process = process
         theirs.close()
@@ -254,24 +254,31 @@ def _work(connection: Connection, chunks: SimpleQueue[Sequence[Job]], speaker: S
 
 
 def _be_quiet() -> None:
-    """Leave Ctrl-C to the program, and what libraries tell programmers unsaid."""
+    """Leave signals to the program, and what libraries tell programmers unsaid."""
     import warnings
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in _stops():
+        signal.signal(number, signal.SIG_IGN)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
 
 
+def _stops() -> list[signal.Signals]:
+    """Signals that ask the program, and only it, to end."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
+
+
 @contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Have a process begin without hearing Ctrl-C, which goes to all that a terminal runs."""
+def _stops_blocked() -> Iterator[None]:
+    """Have a process begin deaf to Ctrl-C and the like, which reach all that a terminal runs."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
     from multiprocessing.resource_tracker import ensure_running
 
     ensure_running()  # a helper of multiprocessing, whose start ends such a block
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _stops())
     try:
         yield
     finally:
