@@ -6,7 +6,7 @@ import hashlib
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class InProcess:
         self.speaker = Speaker(batch_voices.load, batch_size)
         self.chunk, self.spoken = chunk, 0
 
-    def speak(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+    def speak(self, jobs: Sequence[Job]) -> Generator[Outcome, None, None]:
         chunks = Chunks(jobs, self.chunk, 1)
         while chunk := chunks.take():
             for outcome in self.speaker.speak(chunk):

@@ -129,7 +129,8 @@ def test_poison_in_a_chunk(here: Path, cluster: Any) -> None:
 
 def test_removed_node(here: Path, cluster: Any) -> None:
     """The number of actors is not given: there is always one more than have answered."""
-    engine = RayEngine("of the test", load=batch_voices.load)
+    lost: list[Event] = []
+    engine = RayEngine("of the test", load=batch_voices.load, on_event=lost.append)
 
     def remove() -> None:
         deadline = time.monotonic() + 60
@@ -142,6 +143,7 @@ def test_removed_node(here: Path, cluster: Any) -> None:
     remover.start()
     assert run(LINES * 2, engine) == []
     remover.join()
+    assert lost
     assert_whole(LINES * 2, [])
 
 

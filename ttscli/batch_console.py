@@ -18,6 +18,8 @@ from ttscli.events import (
 
 _LINE_EVERY = 60.0  # seconds: where there is no terminal, a log shows that work goes on
 
+_WIDE = 72  # columns, from which on there is room for everything
+
 
 class HumanBatch(Reporter):
     """A bar, or now and then a line; notes and a summary; the manifest's path on the output."""
@@ -121,7 +123,9 @@ class HumanBatch(Reporter):
         done = self._spoken + self._failed
         failed = f", {self._failed} failed" if self._failed else ""
         if short:
-            return f"{done}/{self._left}{failed}, {_duration(self._seconds)}"
+            narrow = self._bar is not None and self._bar.console.width < _WIDE
+            audio = "" if narrow else f", {_duration(self._seconds)}"
+            return f"{done}/{self._left}{failed}{audio}"
         speed = self._speed(time.monotonic())
         return (
             f"{done} of {self._left}{failed}, {_duration(self._seconds)} of speech ({speed:.1f}×)"

@@ -15,7 +15,7 @@ from ttscli.files import output_errors, remove_parts
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-_GATE_WAIT = 3.0  # seconds: shards hold the gate while they begin, a whole run as long as it lasts
+_GATE_WAIT = 1.0  # seconds: shards hold the gate while they begin, a whole run as long as it lasts
 _SHARD_LOCK = re.compile(r"\.ttscli-shard-[0-9]+-of-([0-9]+)\.lock\Z")
 
 

@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -71,8 +71,10 @@ class LocalEngine:
         self._load, self._on_event = load, on_event
         self._shares_memory = device == "cpu" and _forks_safely()
 
-    def speak(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+    def speak(self, jobs: Sequence[Job]) -> Generator[Outcome, None, None]:
         """The outcomes of all jobs, in the order in which they come."""
+        if not jobs:
+            return
         voices = tuple(dict.fromkeys(job.options for job in jobs))[:MOST_VOICES]
         orders = Orders(self._load, self._batch_size, voices, self._devices)
         chunks = Chunks(jobs, chunk_size(self._devices[0], self._batch_size), self._tries)

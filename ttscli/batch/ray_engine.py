@@ -12,7 +12,7 @@ import re
 import signal
 import socket
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -105,8 +105,10 @@ class RayEngine:
         self._batch_size, self._tries = batch_size, tries
         self._load, self._on_event = load, on_event
 
-    def speak(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+    def speak(self, jobs: Sequence[Job]) -> Generator[Outcome, None, None]:
         """The outcomes of all jobs, in the order in which they come."""
+        if not jobs:
+            return
         import ray
 
         options = list(dict.fromkeys(job.options for job in jobs))

@@ -6,7 +6,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -40,8 +40,11 @@ _READERS = 4  # threads that check files: hashing leaves Python's lock to others
 class Engine(Protocol):
     """Speaks jobs, somewhere."""
 
-    def speak(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
-        """The last outcome of each job, in the order in which they come."""
+    def speak(self, jobs: Sequence[Job]) -> Generator[Outcome, None, None]:
+        """The last outcome of each job, in the order in which they come.
+
+        Closing the generator ends all work.
+        """
 
 
 @dataclass(frozen=True)
@@ -163,16 +166,17 @@ class Batch:
         began = time.perf_counter()
         failures: dict[int, Failure] = {}
         spoken, duration = 0, 0.0
-        for outcome in engine.speak(left) if left else ():
-            record = self._place(outcome, manifest)
-            duration += record.duration_s or 0
-            if not outcome.error:
-                spoken += 1
-                continue
-            where = f"{self._name}:{outcome.job.line}"
-            failures[outcome.job.index] = Failure(where, outcome.job.id, outcome.error)
-            if self._request.fail_fast:
-                raise SpeechError(outcome.error, where=where, todo="the same command goes on")
+        with closing(engine.speak(left)) as outcomes:
+            for outcome in outcomes:
+                record = self._place(outcome, manifest)
+                duration += record.duration_s or 0
+                if not outcome.error:
+                    spoken += 1
+                    continue
+                where = f"{self._name}:{outcome.job.line}"
+                failures[outcome.job.index] = Failure(where, outcome.job.id, outcome.error)
+                if self._request.fail_fast:
+                    raise SpeechError(outcome.error, where=where, todo="the same command goes on")
         elapsed = time.perf_counter() - began
         self._on_event(
             BatchFinished(str(manifest.path), spoken, len(failures), done, duration, elapsed)
