@@ -11,12 +11,14 @@ import os
 import re
 import signal
 import socket
+import time
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from ttscli.audio import signals_deferred
 from ttscli.batch.chunks import Chunks
 from ttscli.batch.jobs import Job, VoiceOptions
 from ttscli.batch.keys import Keys
@@ -28,7 +30,8 @@ from ttscli.errors import TemporaryError, TTSError, UsageError, VoiceError
 from ttscli.events import OnEvent, WorkerLost, ignore
 
 _AHEAD = 2  # chunks that an actor has, so that it need not wait for the next
-_PATIENCE = 120.0  # seconds until the first actor answers
+_MOMENT = 0.2  # seconds: how long a signal may have to wait
+_PATIENCE = 120.0  # seconds without any actor that has answered
 _MOST_FAILED_STARTS = 10
 
 
@@ -135,6 +138,7 @@ class _Crew:
         self._size, self._on_event = size, on_event
         self._crew: list[_Worker] = []
         self._failed_starts = 0
+        self._began = time.monotonic()  # or when an actor was last known to live
 
     def work(self) -> Iterator[Outcome]:
         """The outcomes of all jobs."""
@@ -145,17 +149,27 @@ class _Crew:
                 self._muster()
                 for worker in self._crew:
                     self._supply(worker)
-                calls = {worker.calls[0][0]: worker for worker in self._crew if worker.calls}
-                answered, _ = ray.wait(list(calls), num_returns=1, timeout=_PATIENCE)
-                if not answered and not any(worker.ready for worker in self._crew):
-                    what = f"no actor found room in the cluster within {_PATIENCE:.0f} s"
-                    raise TemporaryError(what, todo="look at: ray status")
-                for call in answered:
-                    yield from self._heard(calls[call])
+                yield from self._listen()
         finally:
             for worker in self._crew:
                 with suppress(Exception):  # Ray may be gone already
                     ray.kill(worker.actor)
+
+    def _listen(self) -> Iterator[Outcome]:
+        """Wait a moment for an answer."""
+        import ray
+
+        calls = {worker.calls[0][0]: worker for worker in self._crew if worker.calls}
+        with signals_deferred():  # what they raise would be a SystemError of Ray's
+            answered, _ = ray.wait(list(calls), num_returns=1, timeout=_MOMENT)
+        if not any(worker.ready for worker in self._crew):
+            if time.monotonic() - self._began > _PATIENCE:
+                what = f"no actor found room in the cluster within {_PATIENCE:.0f} s"
+                raise TemporaryError(what, todo="look at: ray status")
+        else:
+            self._began = time.monotonic()
+        for call in answered:
+            yield from self._heard(calls[call])
 
     def _muster(self) -> None:
         """Ask for actors: all that are wanted, or as many again as there are until none comes."""
@@ -179,7 +193,8 @@ class _Crew:
 
         call, chunk = worker.calls.popleft()
         try:
-            outcomes = ray.get(call)
+            with signals_deferred():
+                outcomes = ray.get(call)
         except RayTaskError as error:
             if isinstance(error.cause, TTSError):
                 raise error.cause from error
@@ -240,6 +255,11 @@ def _cluster(address: str | None, cpus: int) -> Iterator[None]:
         what = f"Ray cannot be reached at {address}" if address else "Ray does not start"
         reason = str(error).strip().splitlines()[0]
         raise TemporaryError(f"{what}: {reason}", todo="look at: ray status") from error
+    except SystemExit:  # of Ray's own handler
+        with suppress(ValueError):
+            signal.signal(signal.SIGTERM, handler)
+            signal.raise_signal(signal.SIGTERM)
+        raise
     finally:
         with suppress(ValueError):  # not the main thread
             signal.signal(signal.SIGTERM, handler)
