@@ -144,7 +144,7 @@ def test_killed_workers(lines: Path, expected: dict[str, str]) -> None:
         os.kill(workers_of(process.pid)[0], signal.SIGKILL)
     out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (0, b"speech/manifest.jsonl\n")
-    assert b"2 times a worker died and was replaced\n" in err
+    assert b"workers that died and were replaced: 2\n" in err
     assert audio(folder) == expected
     assert_complete(folder)
 

@@ -147,6 +147,23 @@ def test_removed_node(here: Path, cluster: Any) -> None:
     assert_whole(LINES * 2, [])
 
 
+def test_command_on_a_cluster(here: Path, cluster: Any) -> None:
+    """Its output is clean, whatever Ray has to say about an actor that is killed."""
+    lines = "".join(f"Sentence {n}. And another one.\n" for n in range(40))
+    (here / "in.txt").write_text(lines)
+    arguments = ["batch", "in.txt", "--engine", "ray", "--ray-address", cluster.address]
+    process = start(arguments, here)
+    while len(list(here.glob("speech/*.wav"))) < 5:
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.kill(actors()[0], signal.SIGKILL)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (0, b"speech/manifest.jsonl\n"), err
+    died, summary = err.decode().splitlines()
+    assert died == "workers that died and were replaced: 1"
+    assert summary.startswith("40 spoken: ")
+
+
 def test_no_room(here: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ttscli.batch.ray_engine._PATIENCE", 3.0)
     for node in cluster.workers:

@@ -109,7 +109,7 @@ class HumanBatch(Reporter):
         if self._limited:
             say(f"too loud in {self._limited} of the files, softly limited")
         if self._lost:
-            say(f"{self._lost} times a worker died and was replaced")
+            say(f"workers that died and were replaced: {self._lost}")
         if event.spoken or event.failed:
             speed = event.duration_s / max(event.elapsed_s, 1e-9)
             parts = [f"{event.spoken} spoken"]

@@ -34,6 +34,12 @@ _MOMENT = 0.2  # seconds: how long a signal may have to wait
 _PATIENCE = 120.0  # seconds without any actor that has answered
 _MOST_FAILED_STARTS = 10
 
+_RAY_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # What nodes complain of would be printed among our results. This is read with Ray's import.
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "(?s).",
+}
+
 
 class Actor:
     """What runs in the cluster.
@@ -95,6 +101,8 @@ class RayEngine:
         load: LoadVoice = load_voice,
         on_event: OnEvent = ignore,
     ) -> None:
+        for name, value in _RAY_SETTINGS.items():
+            os.environ.setdefault(name, value)
         try:
             import ray  # noqa: F401 - said before any work
         except ImportError as error:
@@ -237,7 +245,6 @@ def _cluster(address: str | None, cpus: int) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address is not None:
         _knock(address)
     # Ray puts its own in the place of ours, and ends the program where that would clean up.
