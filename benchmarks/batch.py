@@ -30,13 +30,16 @@ LINES = 200
 LOOPED = 20  # lines that the shell loop really speaks; its time for all is in proportion
 RUNS = 3
 COUNTS = (25_000, 50_000, 100_000)
-SENTENCES = (
-    "The library opens at nine and closes at six.",
-    "A cold wind came down from the mountains during the night.",
-    "Nobody expected the old bridge to last another year.",
-    "He forgot his umbrella.",
-    "The museum keeps its oldest maps in a dark, dry room.",
-)
+SUBJECTS = (
+    "The library", "A cold wind", "The old bridge", "My umbrella", "The last train", "Her brother",
+    "A small boat", "The museum", "This long letter", "Our neighbour",
+)  # fmt: skip
+PREDICATES = (
+    "opens at nine and closes at six.", "came down from the mountains.", "will not last a year.",
+    "was forgotten under a tree.", "arrived in the rain.", "is older than anybody thought.",
+    "waits in a dark, dry room.", "was sold for a good price.", "crossed the river at night.",
+    "has no reason to complain.",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,10 @@ class Stub:
 
 
 def texts(count: int) -> Iterator[str]:
-    """Different lines of ordinary lengths."""
-    return (f"{number}. {SENTENCES[number % len(SENTENCES)]}\n" for number in range(count))
+    """Lines of some forty characters, which take two or three seconds to say."""
+    for number in range(count):
+        subject, predicate = SUBJECTS[number % 10], PREDICATES[number // 10 % 10]
+        yield f"{subject} {predicate}\n"
 
 
 def seconds(command: Sequence[str], folder: Path) -> float:
