@@ -12,7 +12,7 @@ WORDS ?= $(wildcard /usr/share/dict/american-english)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: say test slow parity lint type bench bench-load bench-start quality voice clean
+.PHONY: say test slow parity lint type bench bench-batch bench-load bench-start ray quality voice clean
 
 say: .venv/say  ## speak TEXT into speech.wav with the built-in voice
 	$(BIN)/ttscli synth "$$TEXT" -o speech.wav
@@ -43,6 +43,12 @@ bench-start: .venv/say  ## take the start of a one-shot apart
 bench-load: .venv/dev  ## import full-size random voices in each format, and measure how they load
 	$(BIN)/python benchmarks/full_size.py
 
+bench-batch: .venv/say  ## measure batch against a loop of synth, two workers against one, 100,000 lines
+	$(BIN)/python benchmarks/batch.py
+
+ray: .venv/ray  ## run the tests of the Ray engine, on a cluster of several nodes on this machine
+	$(BIN)/python -m pytest -o addopts= -q -m ray
+
 quality: .venv/train  ## measure the built-in voice on sentences it has not seen
 	$(BIN)/python -m ttscli.training quality $(if $(HELDOUT),$(HELDOUT)) --work work
 
@@ -63,6 +69,10 @@ clean:  ## remove what these targets made, but for work/, where a voice in train
 
 .venv/dev: .venv/say requirements-dev.lock
 	$(PIP) -r requirements-dev.lock
+	touch $@
+
+.venv/ray: .venv/dev requirements-ray.lock
+	$(PIP) -r requirements-ray.lock
 	touch $@
 
 .venv/train: .venv/say requirements-train.lock

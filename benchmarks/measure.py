@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ttscli.engines import processors
+from ttscli.devices import processors
 
 Clock = Callable[[], float]
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ttscli import Synthesizer
-from ttscli.engines import processors
+from ttscli.devices import processors
 
 SENTENCES = (
     "The library opens at nine and closes at six. A cold wind came down from the mountains "

@@ -41,7 +41,8 @@ from ttscli.cpu.sharing import Each, Shared, in_turn
 from ttscli.cpu.spectra import Denoiser, GriffinLim
 from ttscli.cpu.tacotron2 import Tacotron2
 from ttscli.cpu.waveglow import WaveGlow
-from ttscli.engines import TOGETHER, processors
+from ttscli.devices import processors
+from ttscli.engines import TOGETHER
 from ttscli.voices import find_voice
 
 SYMBOLS, STEPS, FRAMES = 100, 200, 172  # of a text; of its decoder; of two seconds

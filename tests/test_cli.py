@@ -13,21 +13,18 @@ import subprocess
 import sys
 import termios
 import wave
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import COMMAND, ENVIRONMENT, start
 
 from ttscli import Synthesizer, __version__, cli
 from ttscli.audio import Audio
 from ttscli.console import printable
-
-ROOT = Path(__file__).resolve().parents[1]
-COMMAND = [sys.executable, "-m", "ttscli"]
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
@@ -390,22 +387,6 @@ def test_bugs_and_memory_are_one_line(run: Run, monkeypatch: pytest.MonkeyPatch)
 
 # Processes of their own: signals, pipes, terminals. They start side by side, for importing torch
 # takes seconds.
-
-
-def start(arguments: Sequence[str | Path], folder: Path, **streams: int) -> subprocess.Popen[bytes]:
-    """Start the command in a folder; output and errors go to pipes unless `streams` say else."""
-    folder.mkdir(exist_ok=True)
-    # A shell's background jobs ignore Ctrl-C, and what they start inherits that.
-    code = "import signal, runpy; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    code += "runpy.run_module('ttscli', run_name='__main__')"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        cwd=folder,
-        env=ENVIRONMENT,
-        stdin=subprocess.DEVNULL,
-        stdout=streams.get("stdout", subprocess.PIPE),
-        stderr=streams.get("stderr", subprocess.PIPE),
-    )
 
 
 def test_signals_leave_nothing(tiny_voice: Path, tmp_path: Path) -> None:

@@ -15,8 +15,21 @@ FOR_ALL = {"errors", "events", "__init__"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"synthesizer"},
     "__main__": {"cli"},
-    "cli": {"audio", "cli_download", "console", "synthesizer", "voices"},
-    "cli_download": {"console_download", "download", "registry"},
+    "cli": {
+        "audio",
+        "batch",
+        "batch_console",
+        "cli_download",
+        "console",
+        "inputs",
+        "options",
+        "synthesizer",
+        "voices",
+    },
+    "cli_download": {"console_download", "download", "options", "registry"},
+    "options": set(),
+    "batch": {"audio", "devices", "files", "inputs", "synthesizer", "voices"},
+    "batch_console": {"console"},
     "console": {"files"},
     "console_download": {"console"},
     "download": {"checkpoints", "files", "registry", "voices"},
@@ -32,16 +45,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "events": set(),
     "files": set(),
+    "inputs": set(),
     "registry": set(),
     "text": set(),
     "voices": {"registry"},
 }
 ONLY_IN = {
     "torch": {"core", "training"},
-    "typer": {"cli", "cli_download", "training"},
-    "rich": {"console", "console_download", "training"},
+    "typer": {"cli", "cli_download", "options", "training"},
+    "rich": {"batch_console", "console", "console_download", "training"},
     "requests": {"download"},
-    "filelock": {"download"},
+    "filelock": {"batch", "download"},
+    "ray": {"batch"},
 }
 """Packages that are imported at the top of no other module; all but torch nowhere else at all."""
 HELP_MAY_LOAD = {
@@ -89,10 +104,11 @@ def test_imports_go_one_way(path: Path) -> None:
             known = {part_of(module) for module in modules()}
             imported = parts[1] if parts[1] in known else "__init__"
             assert imported in MAY_IMPORT[part] | FOR_ALL | {part}, name
-        for package in ("typer", "rich", "requests", "filelock"):
+        for package in ONLY_IN.keys() - {"torch"}:
             assert name.split(".")[0] != package or part in ONLY_IN[package], name
     for name in imports(run_on_import(tree)):
         assert name.split(".")[0] != "torch" or part in ONLY_IN["torch"], name
+        assert name.split(".")[0] != "ray", name
 
 
 def loaded_by(arguments: list[str]) -> set[str]:
@@ -112,7 +128,8 @@ def loaded_by(arguments: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["--help"], ["synth", "-h"], ["download", "-h"], ["--version"]]
+    "arguments",
+    [[], ["--help"], ["synth", "-h"], ["batch", "-h"], ["download", "-h"], ["--version"]],
 )
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     loaded = loaded_by(arguments)

@@ -328,26 +328,47 @@ def open_audio(
         raise UsageError(what, where=path, todo=f"use one of {' '.join(ENDINGS)}")
     if not raw and stream and ending in CODECS:
         raise UsageError(f"{ending} cannot be streamed", where=path, todo="stream WAV or --raw")
-    rate = _opus_rate(sample_rate) if ending == ".opus" else sample_rate
     with open_stream(path) if stream else atomic_file(path) as file:
-        if raw:
-            encoder = Encoder(file)
-        elif ending in CODECS:
-            with output_errors(path):
-                encoder = SoundFileEncoder(file, rate, *CODECS[ending])
-        else:
-            encoder = WavEncoder(file, rate, seekable=not stream)
-        writer = AudioWriter(path, file, encoder, rate, on_event)
-        if rate != sample_rate:
-            writer.resampler = Resampler(sample_rate, rate)
-            on_event(Resampled(path, sample_rate, rate))
-        try:
+        form = "raw" if raw else ending
+        with _encoding(file, path, form, sample_rate, not stream, on_event) as writer:
             yield writer
-            writer.finish()
-        except BaseException:
-            encoder.abandon()
-            raise
     writer.report()
+
+
+@contextmanager
+def encode_audio(
+    name: str, sample_rate: int, file: io.BytesIO, on_event: OnEvent = ignore
+) -> Iterator[AudioWriter]:
+    """Encode into memory the very bytes that `open_audio` would write into a file of this name."""
+    ending = Path(name).suffix.lower()
+    with _encoding(file, name, ending, sample_rate, True, on_event) as writer:
+        yield writer
+    writer.report()
+
+
+@contextmanager
+def _encoding(
+    file: BinaryIO, path: str, form: str, sample_rate: int, seekable: bool, on_event: OnEvent
+) -> Iterator[AudioWriter]:
+    """A writer into an open file in a format: raw, or what an ending means."""
+    rate = _opus_rate(sample_rate) if form == ".opus" else sample_rate
+    if form == "raw":
+        encoder = Encoder(file)
+    elif form in CODECS:
+        with output_errors(path):
+            encoder = SoundFileEncoder(file, rate, *CODECS[form])
+    else:
+        encoder = WavEncoder(file, rate, seekable=seekable)
+    writer = AudioWriter(path, file, encoder, rate, on_event)
+    if rate != sample_rate:
+        writer.resampler = Resampler(sample_rate, rate)
+        on_event(Resampled(path, sample_rate, rate))
+    try:
+        yield writer
+        writer.finish()
+    except BaseException:
+        encoder.abandon()
+        raise
 
 
 def _opus_rate(sample_rate: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 import signal
 import sys
@@ -12,16 +11,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated
 
 import typer
 
-from ttscli import __version__
+from ttscli import __version__, inputs
+from ttscli import options as o
 from ttscli.cli_download import FilesAfterFrom, download
 from ttscli.console import make_reporter, say
 from ttscli.errors import ClosedPipeError, InputError, SpeechError, TTSError, UsageError
 
 MOST_TEXT = 64 << 20  # bytes: two months of speech
+MOST_NAMED = 12  # failures; the manifest has all
 
 app = typer.Typer(
     name="ttscli",
@@ -29,116 +30,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def _option(names: str, metavar: str | None, meaning: str, panel: str, **more: Any) -> Any:
-    """An option as the help shows it; a flag has no metavar."""
-    return typer.Option(
-        *names.split(), metavar=metavar or "", help=meaning, rich_help_panel=panel, **more
-    )
-
-
-_TEXT, _OUTPUT, _VOICE, _MESSAGES = "Options", "Output", "Voice", "Messages"
-_VOICES_OWN = {"show_default": "the voice's"}
-
-Text: TypeAlias = Annotated[
-    list[str] | None, typer.Argument(metavar="TEXT", help="What to say.", show_default=False)
-]
-TextFile: TypeAlias = Annotated[
-    str | None, _option("-f --file", "FILE", "Read the text from a file.", _TEXT)
-]
-Output: TypeAlias = Annotated[
-    str | None,
-    _option(
-        "-o --output",
-        "PATH|-",
-        "Its ending picks the format: .wav .flac .ogg .opus .mp3; - streams WAV to the output.",
-        _OUTPUT,
-        show_default="speech.wav",
-    ),
-]
-Raw: TypeAlias = Annotated[
-    bool, _option("--raw", None, "Stream bare 16-bit little-endian samples.", _OUTPUT)
-]
-VoiceName: TypeAlias = Annotated[
-    str,
-    _option(
-        "-v --voice",
-        "NAME|DIR",
-        "A voice by name, or a folder with a voice.json.",
-        _VOICE,
-        envvar="TTSCLI_VOICE",
-    ),
-]
-Tacotron2File: TypeAlias = Annotated[
-    str | None,
-    _option("--tacotron2", "FILE", "A Tacotron 2 checkpoint instead of the voice's.", _VOICE),
-]
-WaveGlowFile: TypeAlias = Annotated[
-    str | None,
-    _option("--waveglow", "FILE", "A WaveGlow checkpoint instead of the voice's.", _VOICE),
-]
-VocoderName: TypeAlias = Annotated[
-    str, _option("--vocoder", "waveglow|griffin-lim", "What makes the audio.", _VOICE)
-]
-Sigma: TypeAlias = Annotated[
-    float | None,
-    _option("--sigma", "F", "Standard deviation of WaveGlow's noise.", _VOICE, **_VOICES_OWN),
-]
-Denoise: TypeAlias = Annotated[
-    float | None,
-    _option("--denoise", "F", "Strength of the bias remover, 0 is off.", _VOICE, **_VOICES_OWN),
-]
-Pause: TypeAlias = Annotated[
-    float, _option("--pause", "S", "Silence between sentences, seconds.", _VOICE)
-]
-Seed: TypeAlias = Annotated[int, _option("--seed", "N", "Where all noise starts.", _VOICE, min=0)]
-LexiconFile: TypeAlias = Annotated[
-    str | None,
-    _option(
-        "--lexicon",
-        "FILE",
-        "Your words, one a line: word, tab, replacement or {AA1 R P AH0}.",
-        _TEXT,
-    ),
-]
-Device: TypeAlias = Annotated[
-    str, _option("--device", "auto|cpu|cuda[:N]|mps", "Where to compute.", _VOICE)
-]
-Precision: TypeAlias = Annotated[
-    str, _option("--precision", "auto|fp32", "How exactly to compute.", _VOICE)
-]
-Threads: TypeAlias = Annotated[
-    int,
-    _option(
-        "--threads",
-        "N",
-        "Sentences that a CPU speaks at once.",
-        _VOICE,
-        min=0,
-        show_default="one a processor",
-    ),
-]
-Offline: TypeAlias = Annotated[
-    bool,
-    _option(
-        "--offline",
-        None,
-        "No network; speaking never uses it.",
-        _VOICE,
-        envvar="TTSCLI_OFFLINE",
-    ),
-]
-Quiet: TypeAlias = Annotated[
-    bool, _option("-q --quiet", None, "Say nothing but errors.", _MESSAGES)
-]
-Json: TypeAlias = Annotated[
-    bool,
-    _option("--json", None, "Print a JSON object for all that happens, one a line.", _MESSAGES),
-]
-Verbose: TypeAlias = Annotated[
-    bool, _option("--verbose", None, "Tell more on standard error.", _MESSAGES)
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -155,26 +46,26 @@ def start(
 
 @app.command()
 def synth(
-    text: Text = None,
-    file: TextFile = None,
-    output: Output = None,
-    raw: Raw = False,
-    voice: VoiceName = "small",
-    tacotron2: Tacotron2File = None,
-    waveglow: WaveGlowFile = None,
-    vocoder: VocoderName = "waveglow",
-    sigma: Sigma = None,
-    denoise: Denoise = None,
-    pause: Pause = 0.2,
-    seed: Seed = 0,
-    lexicon: LexiconFile = None,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    threads: Threads = 0,
-    offline: Offline = False,  # noqa: ARG001 - there is nothing to forbid
-    quiet: Quiet = False,
-    json: Json = False,
-    verbose: Verbose = False,
+    text: o.Text = None,
+    file: o.TextFile = None,
+    output: o.Output = None,
+    raw: o.Raw = False,
+    voice: o.VoiceName = "small",
+    tacotron2: o.Tacotron2File = None,
+    waveglow: o.WaveGlowFile = None,
+    vocoder: o.VocoderName = "waveglow",
+    sigma: o.Sigma = None,
+    denoise: o.Denoise = None,
+    pause: o.Pause = 0.2,
+    seed: o.Seed = 0,
+    lexicon: o.LexiconFile = None,
+    device: o.Device = "auto",
+    precision: o.Precision = "auto",
+    threads: o.Threads = 0,
+    offline: o.Offline = False,  # noqa: ARG001 - speaking never uses the network
+    quiet: o.Quiet = False,
+    json: o.Json = False,
+    verbose: o.Verbose = False,
 ) -> None:
     """Speak a text into a file or a stream.
 
@@ -209,6 +100,80 @@ def synth(
         raise SpeechError(what + ", ".join(unfinished[:3]), todo="try another --seed")
 
 
+@app.command()
+def batch(
+    source: o.BatchInput,
+    output: o.BatchFolder = "speech",
+    form: o.Form = None,
+    name: o.Name = "",
+    batch_size: o.BatchSize = "auto",
+    workers: o.Workers = 0,
+    engine: o.EngineName = "local",
+    ray_address: o.RayAddress = None,
+    shard: o.ShardOption = None,
+    overwrite: o.Overwrite = False,
+    fail_fast: o.FailFast = False,
+    retries: o.Retries = 2,
+    dry_run: o.DryRun = False,
+    voice: o.VoiceName = "small",
+    tacotron2: o.Tacotron2File = None,
+    waveglow: o.WaveGlowFile = None,
+    vocoder: o.VocoderName = "waveglow",
+    sigma: o.Sigma = None,
+    denoise: o.Denoise = None,
+    pause: o.Pause = 0.2,
+    seed: o.Seed = 0,
+    lexicon: o.LexiconFile = None,
+    device: o.Device = "auto",
+    precision: o.Precision = "auto",
+    offline: o.Offline = False,  # noqa: ARG001 - speaking never uses the network
+    quiet: o.Quiet = False,
+    json: o.Json = False,
+    verbose: o.Verbose = False,
+) -> None:
+    """Speak a list of texts, each into a file of its own.
+
+    What is done already, unchanged, is left alone: after any interruption the same command goes on.
+    """
+    if source == inputs.STANDARD_INPUT and inputs.nothing_piped_in():
+        raise UsageError("nothing is piped in", todo="name a file")
+
+    from ttscli.batch.engines import choose_engine
+    from ttscli.batch.folder import parse_shard
+    from ttscli.batch.jobs import VoiceOptions
+    from ttscli.batch.runner import Batch, Request
+    from ttscli.batch_console import make_batch_reporter, show_plan
+
+    voice_options = VoiceOptions(
+        voice, tacotron2, waveglow, vocoder, sigma, denoise, pause, lexicon, device, precision
+    )
+    request = Request(
+        source, Path(output), voice_options, seed, form, name,
+        parse_shard(shard) if shard else None, overwrite, fail_fast,
+    )  # fmt: skip
+    with make_batch_reporter(quiet or dry_run, json and not dry_run, verbose) as report:
+        speaker = choose_engine(
+            engine, device, workers=workers, batch_size=batch_size, tries=retries + 1,
+            ray_address=ray_address, on_event=report,
+        )  # fmt: skip
+        whole = Batch(request, report)
+        if dry_run:
+            first, last = (
+                str(request.folder / job.path) for job in (whole.jobs[0], whole.jobs[-1])
+            )
+            show_plan(whole.plan(), first, last, as_json=json)
+            return
+        failures = whole.run(speaker)
+    if failures:
+        for failure in failures[:MOST_NAMED]:
+            say(f"{failure.where}: {failure.error}")
+        more = len(failures) - MOST_NAMED
+        if more > 0:
+            say(f"and {more} more, see {request.folder / 'manifest.jsonl'}")
+        what = f"{len(failures)} of {len(whole.jobs)} utterances failed"
+        raise SpeechError(what, todo="correct them, or run the same command to try again")
+
+
 app.command(cls=FilesAfterFrom)(download)
 
 
@@ -222,36 +187,13 @@ def read_text(arguments: Sequence[str] | None, file: str | None) -> str:
             text.encode()
         except UnicodeEncodeError as error:
             raise InputError("the text is not UTF-8", where="arguments") from error
-    elif file and file != "-":
-        text = _decode(_read_file(file), file)
-    elif sys.stdin is None or (file is None and sys.stdin.isatty()):
-        raise UsageError("there is no text", todo='try: ttscli synth "Hello world."')
+    elif file or not inputs.nothing_piped_in():
+        text = inputs.read_text(file or inputs.STANDARD_INPUT, MOST_TEXT)
     else:
-        text = _decode(sys.stdin.buffer.read(MOST_TEXT + 1), "standard input")
+        raise UsageError("there is no text", todo='try: ttscli synth "Hello world."')
     if not text.strip():
         raise InputError("the text is empty", where=file or "", todo='try: ttscli synth "Hello."')
     return text
-
-
-def _read_file(path: str) -> bytes:
-    try:
-        with Path(path).open("rb") as file:
-            return file.read(MOST_TEXT + 1)
-    except OSError as error:
-        raise InputError(error.strerror or str(error), where=path) from error
-
-
-def _decode(data: bytes, name: str) -> str:
-    if len(data) > MOST_TEXT:
-        raise InputError(f"more than {MOST_TEXT >> 20} MB of text", where=name, todo="split it")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        what = f"the byte 0x{data[error.start]:02x} is not UTF-8"
-        encoding = "UTF-16" if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "LATIN1"
-        todo = f"convert the text: iconv -f {encoding} -t UTF-8"
-        raise InputError(what, where=f"{name}:{line}", todo=todo) from error
 
 
 class Stopped(BaseException):
@@ -284,6 +226,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "--verbose" in arguments:
             traceback.print_exc()
         code, line = _in_words(error)
+        for part in getattr(error, "errors", ()):
+            say(f"ttscli: {part}")
         if line:
             say(f"ttscli: {line}")
         _forget_output()

@@ -10,30 +10,23 @@ from typer.core import TyperCommand
 
 from ttscli.console_download import make_download_reporter
 from ttscli.errors import UsageError, VoiceError
+from ttscli.options import Json, Offline, Quiet, Verbose, option
 
-
-def _option(names: str, metavar: str | None, meaning: str, panel: str, **more: Any) -> Any:
-    """An option as the help shows it; a flag has no metavar."""
-    return typer.Option(
-        *names.split(), metavar=metavar or "", help=meaning, rich_help_panel=panel, **more
-    )
-
-
-_WHAT, _HOW, _MESSAGES = "Instead of downloading", "Options", "Messages"
+_WHAT, _HOW = "Instead of downloading", "Options"
 
 Voices: TypeAlias = Annotated[
     list[str] | None,
     typer.Argument(metavar="VOICE", help="Names of voices; --list shows them.", show_default=False),
 ]
 List: TypeAlias = Annotated[
-    bool, _option("--list", None, "Show what there is, and what is here.", _WHAT)
+    bool, option("--list", None, "Show what there is, and what is here.", _WHAT)
 ]
 Verify: TypeAlias = Annotated[
-    bool, _option("--verify", None, "Read voices through: those named, or all.", _WHAT)
+    bool, option("--verify", None, "Read voices through: those named, or all.", _WHAT)
 ]
 Files: TypeAlias = Annotated[
     list[Path] | None,
-    _option(
+    option(
         "--from",
         "FILE...",
         "Make VOICE of checkpoints at hand, a Tacotron 2 and a WaveGlow.",
@@ -43,7 +36,7 @@ Files: TypeAlias = Annotated[
 ]
 Folder: TypeAlias = Annotated[
     Path | None,
-    _option(
+    option(
         "--dir",
         "DIR",
         "Where the voices lie.",
@@ -53,7 +46,7 @@ Folder: TypeAlias = Annotated[
 ]
 Mirror: TypeAlias = Annotated[
     str | None,
-    _option(
+    option(
         "--mirror",
         "URL|DIR",
         "Who else has the files, under the same names.",
@@ -61,24 +54,11 @@ Mirror: TypeAlias = Annotated[
         envvar="TTSCLI_MIRROR",
     ),
 ]
-Offline: TypeAlias = Annotated[
-    bool, _option("--offline", None, "No network, whatever happens.", _HOW, envvar="TTSCLI_OFFLINE")
-]
 Force: TypeAlias = Annotated[
-    bool, _option("--force", None, "Make a voice again that is here.", _HOW)
+    bool, option("--force", None, "Make a voice again that is here.", _HOW)
 ]
 Keep: TypeAlias = Annotated[
-    bool, _option("--keep", None, "Keep the checkpoints beside what is made of them.", _HOW)
-]
-Quiet: TypeAlias = Annotated[
-    bool, _option("-q --quiet", None, "Say nothing but errors.", _MESSAGES)
-]
-Json: TypeAlias = Annotated[
-    bool,
-    _option("--json", None, "Print a JSON object for all that happens, one a line.", _MESSAGES),
-]
-Verbose: TypeAlias = Annotated[
-    bool, _option("--verbose", None, "Tell more on standard error.", _MESSAGES)
+    bool, option("--keep", None, "Keep the checkpoints beside what is made of them.", _HOW)
 ]
 
 

@@ -62,7 +62,7 @@ class Human(Reporter):
 
     def __init__(self, *, verbose: bool = False) -> None:
         self._verbose = verbose
-        self._progress = _progress() if sys.stderr is not None and sys.stderr.isatty() else None
+        self._progress = progress_bar(42)
         self._notes: list[str] = []
         self._dropped: Counter[str] = Counter()
         self._sentences = 0
@@ -106,7 +106,7 @@ class Human(Reporter):
             self._progress.stop()
         if error is None:
             if self._dropped:
-                say(_dropped_note(self._dropped))
+                say(dropped_note(self._dropped))
             for note in self._notes:
                 say(note)
 
@@ -173,7 +173,8 @@ def _code(character: str) -> str:
     return f"U+{ord(character):04X}"
 
 
-def _dropped_note(dropped: Counter[str]) -> str:
+def dropped_note(dropped: Counter[str]) -> str:
+    """How many characters had no sound, and which."""
     names = ["control characters" if text == "\ufffd" else text for text in dropped]
     more = len(names) - _MOST_NAMED
     listed = " ".join(names[:_MOST_NAMED]) + (f" and {more} others" if more > 0 else "")
@@ -181,7 +182,14 @@ def _dropped_note(dropped: Counter[str]) -> str:
     return f"left out {count} character{'s' * (count > 1)} that cannot be spoken: {listed}"
 
 
-def _progress() -> Progress:
+def progress_bar(others: int) -> Progress | None:
+    """A bar on standard error, where that is a terminal.
+
+    Args:
+        others: columns that are taken by what stands around it.
+    """
+    if sys.stderr is None or not sys.stderr.isatty():
+        return None
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -194,7 +202,7 @@ def _progress() -> Progress:
 
     console = Console(stderr=True)
     # A line that leaves room for "^C", which would break it: Rich could not wipe it any more.
-    bar_width = max(4, min(40, console.width - 42))
+    bar_width = max(4, min(40, console.width - others))
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),

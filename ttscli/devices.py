@@ -68,3 +68,10 @@ def device_errors(device: str) -> Iterator[None]:
         if "can't allocate memory" in str(error):
             raise MemoryError from error
         raise
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

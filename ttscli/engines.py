@@ -5,7 +5,6 @@ Tensor letters: T text symbols, F mel frames, M mel bins, S samples.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ttscli.devices import device_errors
+from ttscli.devices import device_errors, processors
 from ttscli.errors import UsageError, VoiceError
 from ttscli.vocoders import load_cpu_vocoder, load_vocoder
 from ttscli.voices import Voice
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 Samples = NDArray[np.float32]
 
 TOGETHER = 8  # sentences that a CPU's thread decodes together at most: more gain nothing
+_BATCHES_SORTED = 8  # that are sorted by length together
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Engine(Protocol):
 
         Args:
             readings: what to speak.
-            batch_size: how many a GPU computes together.
+            batch_size: how many are computed together.
         """
 
 
@@ -93,11 +93,11 @@ class CpuEngine:
         self.tacotron2, self.vocoder = tacotron2, vocoder
         self.threads = min(threads or processors(), processors())  # more get in each other's way
 
-    def speak(self, readings: Iterable[Reading], batch_size: int = 1) -> Iterator[Spoken]:  # noqa: ARG002 - a GPU's
+    def speak(self, readings: Iterable[Reading], batch_size: int = 1) -> Iterator[Spoken]:
         """The sentences as audio, in order, with a few begun ahead.
 
-        The first is begun alone, to be heard soon, and then ever more together. An error in
-        `readings` is raised when what came before it has been spoken.
+        The first are begun `batch_size` together, one to be heard soon, and then ever more. An
+        error in `readings` is raised when what came before it has been spoken.
         """
         from ttscli.cpu.sharing import Shared
 
@@ -108,7 +108,7 @@ class CpuEngine:
             each = Shared(pool, self.threads)
             try:
                 while True:
-                    together = min(TOGETHER, 1 + count // (2 * self.threads))
+                    together = min(TOGETHER, max(batch_size, 1 + count // (2 * self.threads)))
                     if len(begun) <= self.threads * together and (group := waiting.take(together)):
                         count += len(group)
                         futures = [Future[Spoken]() for _ in group]
@@ -183,13 +183,6 @@ class _Waiting:
         return taken
 
 
-def processors() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _generator(seed: np.random.SeedSequence, index: int) -> np.random.Generator:
     """Randomness of the seed's child of that index; `spawn` would count on in the seed itself."""
     child = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, index))
@@ -243,6 +236,25 @@ class TorchEngine:
                 audio, (~output.hit_limit).tolist(), mels, weights, strict=True
             )
         ]
+
+
+def speak_by_length(
+    engine: Engine, readings: Iterable[Reading], batch_size: int
+) -> Iterator[Spoken]:
+    """The sentences as audio, in order; a batch has those of a like length, which wastes least.
+
+    They are sorted within a window of some batches, and come back in the order in which they came.
+    """
+    if batch_size < 2:
+        yield from engine.speak(readings, batch_size)
+        return
+    waiting = iter(readings)
+    while window := list(islice(waiting, _BATCHES_SORTED * batch_size)):
+        order = sorted(range(len(window)), key=lambda i: len(window[i].ids))
+        spoken: list[Spoken | None] = [None] * len(window)
+        for i, one in zip(order, engine.speak((window[i] for i in order), batch_size), strict=True):
+            spoken[i] = one
+        yield from (one for one in spoken if one is not None)
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:

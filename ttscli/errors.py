@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class TTSError(Exception):
     """Something a user can understand and act on.
@@ -39,6 +41,21 @@ class InputError(TTSError):
     """The text, or the file it comes from, cannot be used."""
 
     exit_code = 4
+
+
+class InputErrors(InputError):  # noqa: N818 - several
+    """All that is wrong with an input, each with its place.
+
+    Args:
+        errors: what is wrong.
+        complete: whether there is no more than that.
+    """
+
+    def __init__(self, errors: Sequence[InputError], *, complete: bool = True) -> None:
+        self.errors = tuple(errors)
+        more = "" if complete else "at least "
+        plural = "s" * (len(errors) != 1)
+        super().__init__(f"{more}{len(errors)} error{plural}, so nothing was done")
 
 
 class TemporaryError(TTSError):

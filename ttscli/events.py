@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
@@ -233,6 +233,94 @@ class Written(Event):
     """Number of samples."""
     sample_rate: int
     """Samples per second."""
+
+
+@dataclass(frozen=True)
+class BatchPlanned(Event):
+    """It is known what a batch has to do; work begins."""
+
+    utterances: int
+    """In the input, or in this shard of it."""
+    done: int
+    """That are there already, unchanged."""
+    left: int
+    """To be spoken."""
+    characters: int
+    """In those to be spoken."""
+    estimated_s: float
+    """Roughly how much audio that will be, seconds."""
+    shard: str
+    """I/N; empty if it is the whole."""
+    damaged_lines: int
+    """Lines of the manifest that could not be read."""
+
+
+@dataclass(frozen=True)
+class UtteranceSpoken(Event):
+    """An utterance's audio is in place."""
+
+    index: int
+    """Its place in the input, from 1."""
+    id: str
+    """What the input calls it."""
+    path: str
+    """Its file, in the batch's folder."""
+    characters: int
+    """Of its text."""
+    duration_s: float
+    """Length of its audio, seconds."""
+    attempts: int
+    """How often it was tried."""
+    dropped: Mapping[str, int]
+    """What could not be spoken, and how often."""
+    limited: int
+    """Samples that were beyond full scale."""
+
+
+@dataclass(frozen=True)
+class UtteranceFailed(Event):
+    """An utterance could not be spoken, or not to its end."""
+
+    index: int
+    """Its place in the input, from 1."""
+    id: str
+    """What the input calls it."""
+    path: str
+    """Its file, in the batch's folder."""
+    characters: int
+    """Of its text."""
+    duration_s: float
+    """Length of the audio that there is all the same, seconds."""
+    attempts: int
+    """How often it was tried."""
+    error: str
+    """What failed."""
+
+
+@dataclass(frozen=True)
+class WorkerLost(Event):
+    """A worker died; another takes its place."""
+
+    error: str
+    """What it died of."""
+
+
+@dataclass(frozen=True)
+class BatchFinished(Event):
+    """Every utterance of a batch is done or has failed."""
+
+    manifest: str
+    """Where it is written what became of them."""
+    spoken: int
+    """That are done now."""
+    failed: int
+    """That failed."""
+    done: int
+    """That were there already."""
+    duration_s: float
+    """Length of the audio made now, seconds."""
+    elapsed_s: float
+    """How long that took."""
 
 
 OnEvent = Callable[[Event], None]

@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from ttscli.errors import ClosedPipeError, OutputError, UsageError
 
+_PART = ".ttscli-"  # begins the names of files that are not complete
 _SPARE = 16 << 20  # bytes that a disk keeps for others
 
 _ADVICE = {
@@ -40,9 +41,14 @@ def is_stream(path: str) -> bool:
 
 
 @contextmanager
-def atomic_file(path: str) -> Iterator[BinaryIO]:
-    """A new file that takes its name, and another's place, only when the block ends well."""
-    temporary = Path(path).with_name(f".ttscli-{secrets.token_hex(6)}.part")
+def atomic_file(path: str, owner: str = "") -> Iterator[BinaryIO]:
+    """A new file that takes its name, and another's place, only when the block ends well.
+
+    Args:
+        path: the file.
+        owner: begins the name that it has until then; see `remove_parts`.
+    """
+    temporary = Path(path).with_name(f"{_PART}{owner}{secrets.token_hex(6)}.part")
     with ExitStack() as cleanup:
         cleanup.callback(_quietly, temporary.unlink)  # finds nothing once it is renamed
         with output_errors(path):
@@ -55,6 +61,12 @@ def atomic_file(path: str) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
             file.close()
             temporary.replace(path)
+
+
+def remove_parts(folder: Path, owner: str) -> None:
+    """Remove what killed writers of this name left in a folder; none may be at work there."""
+    for path in folder.glob(f"{_PART}{owner}*.part"):
+        _quietly(path.unlink)
 
 
 @contextmanager

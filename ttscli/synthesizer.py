@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from ttscli.audio import Audio, Samples
 from ttscli.devices import check_precision, choose_device
-from ttscli.engines import Engine, Reading, Spoken, load_engine
+from ttscli.engines import Engine, Reading, Spoken, load_engine, speak_by_length
 from ttscli.errors import InputError, UsageError, VoiceError
 from ttscli.events import (
     OnEvent,
@@ -148,17 +149,11 @@ class Synthesizer:
             on_event: takes what happens, see `ttscli.events`.
         """
         started = time.perf_counter()
-        voice = name if isinstance(name, Voice) else find_voice(name)
-        check_vocoder(vocoder, waveglow=waveglow, sigma=sigma, denoise=denoise)
-        if tacotron2 is not None:
-            voice = replace(voice, tacotron2=Path(tacotron2), lexicon=None)
-        if waveglow is not None:
-            voice = replace(voice, waveglow=Path(waveglow), denoiser=None)
-        if sigma is not None:
-            voice = replace(voice, sigma=_amount("sigma", sigma))
-        if denoise is not None:
-            voice = replace(voice, denoise=_amount("denoise", denoise))
-        pause = _amount("pause", pause)
+        voice = choose_voice(
+            name, tacotron2=tacotron2, waveglow=waveglow, vocoder=vocoder, sigma=sigma,
+            denoise=denoise,
+        )  # fmt: skip
+        pause = check_amount("pause", pause)
         check_precision(precision)
         chosen = choose_device(device)
         frontend = _frontend(voice, lexicon)
@@ -181,20 +176,28 @@ class Synthesizer:
 
         Each piece but the first begins with the pause that precedes its sentence.
         """
-        return (piece for _, piece in self._speak(self._lines(text), seed))
+        return (piece for _, piece in self._speak((line, seed) for line in self._lines(text)))
 
-    def map(self, texts: Iterable[str], seed: int = 0, batch_size: int = 1) -> Iterator[Speech]:
+    def map(
+        self, texts: Iterable[str], seed: int | Iterable[int] = 0, batch_size: int = 1
+    ) -> Iterator[Speech]:
         """Speak many texts, in order, each as if it were the only one.
 
         Args:
             texts: read as they are needed.
-            seed: for each of the texts.
-            batch_size: sentences that a GPU computes together. A CPU computes each by itself,
-                so that its samples never depend on what else there is to say.
+            seed: for each of the texts, or one for every one.
+            batch_size: sentences that a GPU computes together; those of a like length are put
+                together. A CPU computes each by itself, so that its samples never depend on what
+                else there is to say.
         """
-        lines = (line for text in texts for line in self._lines(text))
+        seeds = repeat(seed) if isinstance(seed, int) else iter(seed)
+        lines = (
+            (line, own)
+            for text, own in zip(texts, seeds, strict=False)
+            for line in self._lines(text)
+        )
         pieces: list[Speech] = []
-        for line, piece in self._speak(lines, seed, batch_size):
+        for line, piece in self._speak(lines, batch_size):
             pieces.append(piece)
             if line.last:
                 yield self._joined(line.whole, pieces)
@@ -226,20 +229,20 @@ class Synthesizer:
         yield replace(line, last=True)
 
     def _speak(
-        self, lines: Iterable[_Line], seed: int, batch_size: int = 1
+        self, lines: Iterable[tuple[_Line, int]], batch_size: int = 1
     ) -> Iterator[tuple[_Line, Speech]]:
-        """Speak sentences, each as it would be spoken alone.
+        """Speak sentences with their seeds, each as it would be spoken alone.
 
         A sentence's noise depends on nothing but the seed and its place in its text.
         """
         begun: deque[_Line] = deque()
 
         def readings() -> Iterator[Reading]:
-            for line in lines:
+            for line, seed in lines:
                 begun.append(line)
                 yield Reading(line.ids, np.random.SeedSequence(seed, spawn_key=(line.index,)))
 
-        for spoken in self.engine.speak(readings(), batch_size):
+        for spoken in speak_by_length(self.engine, readings(), batch_size):
             line = begun.popleft()
             yield line, self._piece(line, spoken)
 
@@ -272,7 +275,31 @@ class Synthesizer:
         return Speech(np.concatenate(samples), self.sample_rate, text, tuple(sentences))
 
 
-def _amount(name: str, value: float) -> float:
+def choose_voice(
+    name: str | Path | Voice = "small",
+    *,
+    tacotron2: str | Path | None = None,
+    waveglow: str | Path | None = None,
+    vocoder: str = "waveglow",
+    sigma: float | None = None,
+    denoise: float | None = None,
+) -> Voice:
+    """The voice with what is asked of it; see `Synthesizer.from_voice`."""
+    voice = name if isinstance(name, Voice) else find_voice(name)
+    check_vocoder(vocoder, waveglow=waveglow, sigma=sigma, denoise=denoise)
+    if tacotron2 is not None:
+        voice = replace(voice, tacotron2=Path(tacotron2), lexicon=None)
+    if waveglow is not None:
+        voice = replace(voice, waveglow=Path(waveglow), denoiser=None)
+    if sigma is not None:
+        voice = replace(voice, sigma=check_amount("sigma", sigma))
+    if denoise is not None:
+        voice = replace(voice, denoise=check_amount("denoise", denoise))
+    return voice
+
+
+def check_amount(name: str, value: float) -> float:
+    """The value, if it is a number of at least 0."""
     if not 0 <= value < math.inf:
         raise UsageError(f"{name} must be a number of at least 0, not {value:g}")
     return value

@@ -1,0 +1,1 @@
+"""Many texts into many files: read, planned, spoken side by side, and resumed."""

@@ -1,0 +1,246 @@
+"""What is to be spoken: a file's rows, checked one and all before any work begins."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from ttscli.batch.names import Names, NameTemplate
+from ttscli.batch.readers import Reader, Row
+from ttscli.errors import InputError, InputErrors
+
+MOST_CHARACTERS = 100_000
+"""Of an utterance, which is about two hours of speech: it is held in memory."""
+MOST_ERRORS = 20
+"""That are named before reading ends."""
+
+_AUDIO_ENDINGS = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceOptions:
+    """Which voice speaks and how, as `Synthesizer.from_voice` takes it."""
+
+    voice: str = "small"
+    """Its name or folder."""
+    tacotron2: str | None = None
+    """A checkpoint instead of the voice's."""
+    waveglow: str | None = None
+    """A checkpoint instead of the voice's."""
+    vocoder: str = "waveglow"
+    """What makes the audio."""
+    sigma: float | None = None
+    """Standard deviation of WaveGlow's noise; None is the voice's."""
+    denoise: float | None = None
+    """Strength of the bias remover; None is the voice's."""
+    pause: float = 0.2
+    """Silence between sentences, seconds."""
+    lexicon: str | None = None
+    """The user's words."""
+    device: str = "auto"
+    """Where it is computed."""
+    precision: str = "auto"
+    """How exactly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An utterance to be spoken."""
+
+    index: int
+    """Its place in the input, from 1."""
+    id: str
+    """What the input calls it; its index where the input gives no names."""
+    text: str
+    """What is to be said."""
+    path: str
+    """The name of its file."""
+    seed: int
+    """Where its noise starts."""
+    options: VoiceOptions
+    """Which voice speaks it; jobs share equal ones."""
+    line: int
+    """Where the input has it."""
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("is not a text")
+    return value
+
+
+def _choice(value: object) -> str:
+    text = _text(value)
+    if text not in ("waveglow", "griffin-lim"):
+        raise ValueError("is neither waveglow nor griffin-lim")
+    return text
+
+
+def _amount(value: object) -> float:
+    number = float(_number(value, float))
+    if not 0 <= number < math.inf:
+        raise ValueError("is not a number of at least 0")
+    return number
+
+
+def _seed(value: object) -> int:
+    number = int(_number(value, int))
+    if number < 0:
+        raise ValueError("is not a whole number of at least 0")
+    return number
+
+
+def _number(value: object, kind: type[Any]) -> Any:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    try:
+        if whole or isinstance(value, str) or (kind is float and isinstance(value, float)):
+            return kind(value)
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError(f"is not a {'whole ' * (kind is int)}number of at least 0")
+
+
+_OPTIONS = {
+    "voice": _text,
+    "vocoder": _choice,
+    "sigma": _amount,
+    "denoise": _amount,
+    "pause": _amount,
+}
+COLUMNS = ("id", "text", "seed", *_OPTIONS)
+
+
+def read_jobs(
+    reader: Reader, name: str, content: str, *, template: str, seed: int, options: VoiceOptions
+) -> list[Job]:
+    """The jobs in a file, in its order.
+
+    Args:
+        reader: of the file's format.
+        name: of the file, as an error shows it.
+        content: of the file.
+        template: what names the audio files; empty is the reader's own.
+        seed: of rows that give none.
+        options: for what rows do not give themselves.
+
+    Raises:
+        InputErrors: all that is wrong, each with its line.
+    """
+    found: list[Job] = []
+    errors: list[InputError] = []
+    maker = _JobMaker(template, reader, seed, options)
+    for row in _rows(reader.rows(content), name, errors):
+        try:
+            found.append(maker.make(row))
+        except ValueError as error:
+            errors.append(InputError(str(error), where=f"{name}:{row.line}"))
+        if len(errors) >= MOST_ERRORS:
+            break
+    if errors:
+        raise InputErrors(errors, complete=len(errors) < MOST_ERRORS)
+    if not found:
+        raise InputError("there is nothing to speak in it", where=name)
+    return found
+
+
+def _rows(rows: Iterator[Row], name: str, errors: list[InputError]) -> Iterator[Row]:
+    """The rows up to one after which the file cannot be read any further."""
+    try:
+        yield from rows
+    except InputError as error:
+        where = f"{name}:{error.where}" if error.where else name
+        errors.append(InputError(error.what, where=where, todo=error.todo))
+
+
+class _JobMaker:
+    """Turns rows into jobs, or says what is wrong with them."""
+
+    def __init__(self, template: str, reader: Reader, seed: int, options: VoiceOptions) -> None:
+        self.template = template
+        self.reader, self.seed, self.options = reader, seed, options
+        self._names: NameTemplate | None = None
+        self._files, self._ids = Names("the file name"), Names("the id", exact=True)
+        self._known: dict[VoiceOptions, VoiceOptions] = {}
+        self._index = 0
+
+    def make(self, row: Row) -> Job:
+        """The job of a row; a ValueError says what is wrong with it."""
+        self._index += 1
+        unknown = [key for key in row.fields if key not in COLUMNS]
+        if unknown:
+            raise ValueError(f"unknown column {unknown[0]!r}; there are {', '.join(COLUMNS)}")
+        named = "id" in row.fields
+        id_ = _id(row.fields["id"]) if named else str(self._index)
+        text = _speakable(row.fields.get("text"))
+        if self._names is None:
+            self._names = NameTemplate(self.template or self.reader.name_template(named))
+        stem = PurePosixPath(id_.replace("\\", "/"))
+        short = stem.stem if stem.suffix.lower() in _AUDIO_ENDINGS else stem.name
+        path = self._names.name(self._index, id_, short)
+        if named:
+            self._ids.add(id_, row.line)
+        self._files.add(path, row.line)
+        seed = _field(row.fields, "seed", _seed, self.seed)
+        return Job(self._index, id_, text, path, seed, self._options(row.fields), row.line)
+
+    def _options(self, fields: Mapping[str, object]) -> VoiceOptions:
+        given = {
+            key: value
+            for key, read in _OPTIONS.items()
+            if (value := _field(fields, key, read, None)) is not None
+        }
+        if not given:
+            return self.options
+        options = replace(self.options, **given)
+        return self._known.setdefault(options, options)
+
+
+def _field(fields: Mapping[str, object], key: str, read: Any, default: Any) -> Any:
+    """The value of an optional column; an empty cell is none."""
+    value = fields.get(key)
+    if value is None or value == "":
+        return default
+    try:
+        return read(value)
+    except ValueError as error:
+        raise ValueError(f"column {key!r}: {value!r:.40} {error}") from error
+
+
+def _id(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise ValueError(f"column 'id': {value!r:.40} is neither a text nor a whole number")
+    if not value.strip():
+        raise ValueError("column 'id' is empty")
+    return _encodable(value, "id")
+
+
+def _speakable(value: object) -> str:
+    if value is None:
+        raise ValueError("column 'text' is missing")
+    if not isinstance(value, str):
+        raise ValueError(f"column 'text': {value!r:.40} is not a text")
+    if not value.strip():
+        raise ValueError("column 'text' is empty")
+    if len(value) > MOST_CHARACTERS:
+        what = f"the text has {len(value)} characters, more than {MOST_CHARACTERS}"
+        raise ValueError(f"{what}; split it, or speak it with ttscli synth -f")
+    return _encodable(value, "text")
+
+
+def _encodable(value: str, column: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"column {column!r} has half of a surrogate pair") from error
+    return value
+
+
+def choose_shard(jobs: Iterable[Job], shard: tuple[int, int]) -> list[Job]:
+    """The jobs of shard I of N: every N-th, so that no job changes shards when others are added."""
+    number, of = shard
+    return [job for job in jobs if (job.index - 1) % of == number - 1]

@@ -1,0 +1,100 @@
+"""What an utterance's samples depend on, as one short key: equal keys, equal audio."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+
+from ttscli import __version__
+from ttscli.batch.jobs import Job, VoiceOptions
+from ttscli.errors import InputError, InputErrors, TTSError, VoiceError
+from ttscli.voices import Voice
+
+_ASIDE = {"name", "description", "licence"}  # of a voice: what nobody hears
+
+
+class Keys:
+    """Keys of jobs; each voice's files are read once.
+
+    Args:
+        own: the options of the whole run: what is wrong with these is no row's fault.
+        name: of the input, for errors in its rows.
+    """
+
+    def __init__(self, own: VoiceOptions, name: str) -> None:
+        self._own, self._name = own, name
+        self._files: dict[Path, str] = {}
+        self._heads: dict[VoiceOptions, str] = {}
+
+    def check(self, jobs: Iterable[Job]) -> None:
+        """Find and hash the voices of all jobs, or say in which rows there is something wrong."""
+        errors = []
+        for job in jobs:
+            if job.options in self._heads:
+                continue
+            try:
+                self._heads[job.options] = self.head(job.options)
+            except TTSError as error:
+                if job.options == self._own:
+                    raise
+                errors.append(InputError(str(error), where=f"{self._name}:{job.line}"))
+                self._heads[job.options] = ""
+        if errors:
+            raise InputErrors(errors)
+
+    def key(self, job: Job, ending: str) -> str:
+        """The key of a job whose file has that ending."""
+        head = self._heads[job.options]
+        return _digest(f"{head}\n{ending}\n{job.seed}\n{job.text}".encode())
+
+    def head(self, options: VoiceOptions) -> str:
+        """What is the same for all jobs with these options."""
+        from ttscli.synthesizer import check_amount, choose_voice
+
+        voice = choose_voice(
+            options.voice, tacotron2=options.tacotron2, waveglow=options.waveglow,
+            vocoder=options.vocoder, sigma=options.sigma, denoise=options.denoise,
+        )  # fmt: skip
+        parts = {
+            "version": __version__,
+            "voice": self.content(voice),
+            "vocoder": options.vocoder,
+            "pause": check_amount("pause", options.pause),
+            "precision": options.precision,
+            "lexicon": self._file(Path(options.lexicon)) if options.lexicon else None,
+        }
+        return _digest(json.dumps(parts, sort_keys=True).encode())
+
+    def content(self, voice: Voice) -> str:
+        """All that can be heard of a voice."""
+        parts = {}
+        for field in fields(voice):
+            if field.name not in _ASIDE:
+                value = getattr(voice, field.name)
+                parts[field.name] = self._file(value) if isinstance(value, Path) else value
+        return _digest(json.dumps(parts, sort_keys=True).encode())
+
+    def _file(self, path: Path) -> str:
+        if path not in self._files:
+            try:
+                with path.open("rb") as file:
+                    self._files[path] = file_digest(file.fileno())
+            except OSError as error:
+                raise VoiceError(error.strerror or str(error), where=str(path)) from error
+        return self._files[path]
+
+
+def file_digest(descriptor: int) -> str:
+    """SHA-256 of an open file from its start; Python's own `file_digest` came with 3.11."""
+    digest = hashlib.sha256()
+    while block := os.read(descriptor, 1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]

@@ -1,0 +1,228 @@
+"""What a worker does: jobs in, encoded audio out, whatever goes wrong with one of them."""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
+
+from ttscli.batch.jobs import Job, VoiceOptions
+from ttscli.errors import TemporaryError, TTSError
+from ttscli.events import Event, Limited, TextDropped, TextSplit, Written
+
+if TYPE_CHECKING:
+    from ttscli.synthesizer import Sentence, Speech
+
+MOST_VOICES = 4
+"""Synthesizers that are kept loaded."""
+_MOST_TOGETHER = 64
+"""Sentences, on whatever GPU."""
+_BYTES_A_SENTENCE = 640 << 20
+"""Estimate of what a sentence of ten seconds takes in the paper's WaveGlow while it is computed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What has become of a job."""
+
+    job: Job
+    """Which."""
+    audio: bytes = b""
+    """The whole file; empty if there is none."""
+    samples: int = 0
+    """Of the audio."""
+    sample_rate: int = 0
+    """Samples per second."""
+    error: str = ""
+    """What failed."""
+    again: bool = False
+    """Whether it may succeed when it is tried again."""
+    unfinished: bool = False
+    """Whether a sentence ran into its step limit."""
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """What could not be spoken, and how often."""
+    limited: int = 0
+    """Samples that were beyond full scale."""
+    elapsed_s: float = 0.0
+    """How long it took."""
+    attempts: int = 1
+    """How often it was tried."""
+
+
+class Voice(Protocol):
+    """What speaks: a `Synthesizer`, or a stand-in."""
+
+    sample_rate: int
+    on_event: Callable[[Event], None]
+
+    def stream(self, text: str, seed: int = 0) -> Iterator[Speech]:
+        """Speak a text sentence by sentence."""
+
+    def map(
+        self, texts: Sequence[str], seed: Sequence[int], batch_size: int = 1
+    ) -> Iterator[Speech]:
+        """Speak texts in order."""
+
+
+LoadVoice = Callable[[VoiceOptions], Voice]
+
+
+def load_voice(options: VoiceOptions) -> Voice:
+    """The synthesizer of these options; on a CPU it takes one of its cores."""
+    from ttscli.synthesizer import Synthesizer
+
+    fields = asdict(options)
+    return Synthesizer.from_voice(fields.pop("voice"), **fields, threads=1)
+
+
+class Speaker:
+    """Speaks chunks of jobs with the voices that they ask for.
+
+    Args:
+        load: how a voice is loaded.
+        batch_size: sentences that are computed together; 0 asks the device.
+        device: where it computes, whatever the options of a job say.
+    """
+
+    def __init__(
+        self, load: LoadVoice = load_voice, batch_size: int = 0, device: str = "cpu"
+    ) -> None:
+        self._load, self._batch_size, self._device = load, batch_size, device
+        self._voices: dict[VoiceOptions, Voice] = {}
+
+    def voice(self, options: VoiceOptions) -> Voice:
+        """The voice of these options, loaded if it is not; the longest unused gives way."""
+        voice = self._voices.pop(options, None)
+        if voice is None:
+            while len(self._voices) >= MOST_VOICES:
+                self._voices.pop(next(iter(self._voices)))
+            voice = self._load(replace(options, device=self._device))
+        self._voices[options] = voice
+        return voice
+
+    def speak(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        """An outcome for each job of a chunk, in order."""
+        done = 0
+        if len(jobs) > 1 and all(job.options == jobs[0].options for job in jobs):
+            with suppress(Exception):  # one by one it will show whose fault it was
+                for outcome in self._together(jobs):
+                    yield outcome
+                    done += 1
+        for job in jobs[done:]:
+            yield self._alone(job)
+
+    def _together(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        """Speak jobs in batches, in smaller ones from the moment when memory runs out."""
+        voice = self.voice(jobs[0].options)
+        self._batch_size = self._batch_size or fitting_batch_size(self._device)
+        left = list(jobs)
+        while left:
+            texts, seeds = [job.text for job in left], [job.seed for job in left]
+            try:
+                with _Notes(voice) as notes:
+                    for speech in voice.map(texts, seeds, self._batch_size):
+                        yield _outcome(left.pop(0), [speech], voice.sample_rate, notes)
+            except TemporaryError:
+                if self._batch_size == 1:
+                    raise
+                self._batch_size //= 2
+                free_memory()
+
+    def _alone(self, job: Job) -> Outcome:
+        """Speak a job by itself."""
+        started = time.perf_counter()
+        try:
+            voice = self.voice(job.options)
+            with _Notes(voice) as notes:
+                return _outcome(job, voice.stream(job.text, job.seed), voice.sample_rate, notes)
+        except TTSError as error:
+            what, again = str(error), isinstance(error, TemporaryError)
+        except MemoryError:
+            what, again = "there is not enough memory", True
+        except Exception as error:
+            what, again = f"{type(error).__name__}: {error}; this is a bug", True
+        return Outcome(job, error=what, again=again, elapsed_s=time.perf_counter() - started)
+
+
+class _Notes:
+    """Keeps what a voice reports while jobs are spoken; it may read texts ahead."""
+
+    def __init__(self, voice: Voice) -> None:
+        self._voice = voice
+        self._dropped: deque[Counter[str]] = deque()
+        self._limited = 0
+        self._began = time.perf_counter()
+        self.written: Written | None = None
+
+    def __enter__(self) -> _Notes:
+        self._before, self._voice.on_event = self._voice.on_event, self
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._voice.on_event = self._before
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case TextSplit():  # another text begins
+                self._dropped.append(Counter())
+            case TextDropped(text, count):
+                self._dropped[-1][text] += count
+            case Limited(samples=samples):
+                self._limited = samples
+            case Written():
+                self.written = event
+
+    def take(self) -> tuple[dict[str, int], int, float]:
+        """Of the next text: what was dropped, samples that were limited, seconds it took."""
+        now = time.perf_counter()
+        dropped = dict(self._dropped.popleft()) if self._dropped else {}
+        taken = dropped, self._limited, now - self._began
+        self._limited, self._began = 0, now
+        return taken
+
+
+def _outcome(job: Job, pieces: Iterable[Speech], sample_rate: int, notes: _Notes) -> Outcome:
+    """A job's speech, encoded as it comes."""
+    from ttscli.audio import encode_audio
+
+    file = io.BytesIO()
+    sentences: list[Sentence] = []
+    with encode_audio(job.path, sample_rate, file, notes) as writer:
+        for piece in pieces:
+            writer.write(piece.samples)
+            sentences += piece.sentences
+    dropped, limited, elapsed = notes.take()
+    assert notes.written is not None
+    endless = [f'{n} "{s.text:.40}"' for n, s in enumerate(sentences, start=1) if not s.finished]
+    error = ""
+    if endless:
+        what = f"{len(endless)} of {len(sentences)} sentences did not come to an end: "
+        error = f"{what}{', '.join(endless[:3])}; try another seed"
+    return Outcome(
+        job, file.getvalue(), notes.written.samples, notes.written.sample_rate, error,
+        unfinished=bool(endless), dropped=dropped, limited=limited, elapsed_s=elapsed,
+    )  # fmt: skip
+
+
+def fitting_batch_size(device: str) -> int:
+    """How many sentences a device may have room for; it is halved where that proves too many."""
+    if not device.startswith("cuda"):
+        return 8  # a CPU gains nothing from more
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(device)
+    fitting = max(1, min(free // _BYTES_A_SENTENCE, _MOST_TOGETHER))
+    return 1 << (int(fitting).bit_length() - 1)
+
+
+def free_memory() -> None:
+    """Give a GPU's memory back that torch keeps for itself in pieces."""
+    if "torch" in sys.modules:
+        import torch
+
+        torch.cuda.empty_cache()
