@@ -115,13 +115,18 @@ class Nursery:
         """Start a worker."""
         from multiprocessing.reduction import send_handle
 
-        process, control = self._running()
-        ours, theirs = multiprocessing.Pipe()
-        assert process.pid is not None
-        control.send(number)
-        send_handle(control, theirs.fileno(), process.pid)
-        theirs.close()
-        return ours
+        while True:
+            process, control = self._running()
+            ours, theirs = multiprocessing.Pipe()
+            assert process.pid is not None
+            with theirs:
+                try:
+                    control.send(number)
+                    send_handle(control, theirs.fileno(), process.pid)
+                    return ours
+                except OSError:  # it has died a moment ago
+                    ours.close()
+                    self.close()
 
     def cause_of_death(self, number: int) -> str:
         """In words, why a worker is no more."""
