@@ -17,20 +17,23 @@ Clock = Callable[[], float]
 
 
 def interleaved(
-    works: Mapping[str, Callable[[], object]], runs: int, clock: Clock = time.process_time
+    works: Mapping[str, Callable[[], object]],
+    runs: int,
+    clock: Clock = time.process_time,
+    uncounted: int = 1,
 ) -> dict[str, float]:
     """Median seconds of each work, run in turn so that the machine's drift touches all alike.
 
-    A first round is not counted. By default CPU seconds of this process are measured, which other
-    programs disturb less; works that use threads are compared by `time.perf_counter`.
+    First come rounds that are not counted. By default CPU seconds of this process are measured,
+    which other programs disturb less; works that use threads are compared by `time.perf_counter`.
     """
     seconds: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(runs + 1):
+    for _ in range(uncounted + runs):
         for name, work in works.items():
             started = clock()
             work()
             seconds[name].append(clock() - started)
-    return {name: statistics.median(values[1:]) for name, values in seconds.items()}
+    return {name: statistics.median(values[uncounted:]) for name, values in seconds.items()}
 
 
 def machine() -> str:

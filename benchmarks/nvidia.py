@@ -45,13 +45,17 @@ def tacotron2(config: Tacotron2Config, steps: int) -> Any:
     """Its model with random weights, which makes so many steps of any text."""
     from tacotron2.model import Tacotron2
 
+    class ForwardIsInfer(Tacotron2):  # type: ignore[misc]  # as its inference.py makes it
+        def forward(self, inputs: Tensor, input_lengths: Tensor) -> Any:
+            return self.infer(inputs, input_lengths)
+
     torch.manual_seed(0)
     sizes = asdict(config) | {
         "mask_padding": False,
         "max_decoder_steps": steps,
         "decoder_no_early_stopping": False,
     }
-    model = Tacotron2(**sizes).eval()
+    model = ForwardIsInfer(**sizes).eval()
     with torch.no_grad():
         model.decoder.gate_layer.linear_layer.bias.fill_(NEVER)
     return model
@@ -79,12 +83,12 @@ def save(model: Any, path: Path) -> Path:
 
 def scripted_decoder(model: Any) -> Callable[[Tensor, Tensor], Any]:
     """Its decoder alone, (B, T, E) and (B,), in TorchScript."""
-    return _quiet(torch.jit.script(_Method(model.decoder)))
+    return _quiet(torch.jit.script(_DecoderAlone(model.decoder)))
 
 
 def scripted_tacotron2(model: Any) -> Callable[[Tensor, Tensor], Any]:
     """Its model, ids (B, T) and lengths (B,) in falling order, in TorchScript."""
-    return _quiet(torch.jit.script(_Method(model)))
+    return _quiet(torch.jit.script(model))
 
 
 def scripted_waveglow(model: Any) -> Callable[..., Tensor]:
@@ -94,15 +98,15 @@ def scripted_waveglow(model: Any) -> Callable[..., Tensor]:
     return scripted
 
 
-class _Method(torch.nn.Module):
-    """A model whose call is its `infer`."""
+class _DecoderAlone(torch.nn.Module):
+    """A decoder whose call is its `infer`."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, decoder: Any) -> None:
         super().__init__()
-        self.model = model
+        self.decoder = decoder
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Any:
-        return self.model.infer(x, lengths)
+    def forward(self, memory: Tensor, lengths: Tensor) -> Any:
+        return self.decoder.infer(memory, lengths)
 
 
 def _quiet(work: Callable[..., Any]) -> Callable[..., Any]:
