@@ -15,8 +15,9 @@ FOR_ALL = {"errors", "events", "__init__"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"synthesizer"},
     "__main__": {"cli"},
-    "cli": {"audio", "console", "synthesizer", "voices"},
+    "cli": {"audio", "console", "explain", "synthesizer", "voices"},
     "console": {"files"},
+    "explain": {"text", "voices"},
     "synthesizer": {"audio", "devices", "engines", "text", "vocoders", "voices"},
     "engines": {"checkpoints", "core", "cpu", "devices", "text", "vocoders", "voices"},
     "cpu": {"core"},

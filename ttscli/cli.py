@@ -17,7 +17,7 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 from ttscli import __version__
-from ttscli.console import make_reporter, say
+from ttscli.console import make_reporter, printable, put, say, to_json
 from ttscli.errors import ClosedPipeError, InputError, SpeechError, TTSError, UsageError
 
 MOST_TEXT = 64 << 20  # bytes: two months of speech
@@ -101,6 +101,21 @@ LexiconFile: TypeAlias = Annotated[
         _TEXT,
     ),
 ]
+ParagraphPause: TypeAlias = Annotated[
+    float | None,
+    _option(
+        "--paragraph-pause",
+        "S",
+        "Silence between paragraphs, seconds.",
+        _VOICE,
+        show_default="3 × --pause",
+    ),
+]
+Emoji: TypeAlias = Annotated[bool, _option("--emoji", None, "Say the names of emoji.", _TEXT)]
+Explain: TypeAlias = Annotated[
+    bool,
+    _option("--explain", None, "Print what would be said, changed and left out; no audio.", _TEXT),
+]
 Device: TypeAlias = Annotated[
     str, _option("--device", "auto|cpu|cuda[:N]|mps", "Where to compute.", _VOICE)
 ]
@@ -155,8 +170,11 @@ def synth(
     sigma: Sigma = None,
     denoise: Denoise = None,
     pause: Pause = 0.2,
+    paragraph_pause: ParagraphPause = None,
     seed: Seed = 0,
     lexicon: LexiconFile = None,
+    emoji: Emoji = False,
+    explain: Explain = False,
     device: Device = "auto",
     precision: Precision = "auto",
     threads: Threads = 0,
@@ -170,6 +188,9 @@ def synth(
     file is printed: aplay "$(ttscli synth Hello world.)"
     """
     words = read_text(text, file)
+    if explain:
+        show_explained(words, voice, lexicon, emoji, json)
+        return
     target = output or ("-" if raw else "speech.wav")
     if target == "/dev/stdout":
         target = "-"  # by that name its path would be printed into the audio
@@ -186,8 +207,9 @@ def synth(
     ):
         synthesizer = Synthesizer.from_voice(
             chosen, device=device, precision=precision, tacotron2=tacotron2, waveglow=waveglow,
-            vocoder=vocoder, sigma=sigma, denoise=denoise, pause=pause, lexicon=lexicon,
-            threads=threads, on_event=report,
+            vocoder=vocoder, sigma=sigma, denoise=denoise, pause=pause,
+            paragraph_pause=paragraph_pause, lexicon=lexicon, emoji=emoji, threads=threads,
+            on_event=report,
         )  # fmt: skip
         for number, speech in enumerate(synthesizer.stream(words, seed), start=1):
             writer.write(speech.samples)
@@ -195,6 +217,19 @@ def synth(
     if unfinished:
         what = f"{len(unfinished)} of {number} sentences did not come to an end: "
         raise SpeechError(what + ", ".join(unfinished[:3]), todo="try another --seed")
+
+
+def show_explained(text: str, voice: str, lexicon: str | None, emoji: bool, as_json: bool) -> None:
+    """Print how a text is read."""
+    from ttscli.explain import explain, in_lines
+    from ttscli.voices import find_voice
+
+    for sentence in explain(text, find_voice(voice), lexicon, emoji=emoji):
+        if as_json:
+            put(to_json("sentence_explained", sentence))
+        else:
+            for line in in_lines(sentence):
+                put(printable(line))
 
 
 def read_text(arguments: Sequence[str] | None, file: str | None) -> str:
