@@ -72,6 +72,11 @@ _WITHOUT_STOP = {
 _AMBIGUOUS = frozenset(["Dr", "St", "Ft", "Col", "Gen", "Co", "Ct", "Sq", "Ln", "Pl"])
 
 
+def is_abbreviation(word: str) -> bool:
+    """Whether a word may stand for a longer one when a full stop follows."""
+    return word in _ALWAYS or word in _BEFORE_NUMBERS or word in _AMBIGUOUS
+
+
 def _capitalised(word: str) -> bool:
     return word[:1].isupper()
 

@@ -15,12 +15,12 @@ _SIGNS = {
     "$": "dollar",
 }  # fmt: skip
 _SPELLED = frozenset(
-    "www uk us io ai tv de fr eu ca au nz jp cn ru ch nl br html htm php pdf png jpg gif "
-    "csv tsv xml"
-    " svg mp mp3 wav js ts py md sh css sql http https api usb bbc cnn npr ibm nbc cbs fa"
-    "q rss url id"
-    " tsx jsx rs cpp txt exe dll zip gz ftp ssh nyc gov edu flac ogg".split()
-) - {"gov", "zip", "flac"}
+    "www uk us io ai tv de fr eu ca au nz jp cn ru ch nl br html htm php pdf png jpg gif"
+    " csv tsv xml"
+    " svg mp mp3 wav js ts py md sh css sql http https api usb bbc cnn npr ibm nbc cbs"
+    " faq rss url id"
+    " tsx jsx rs cpp txt exe dll gz ftp ssh nyc edu ogg".split()
+)
 _SAID = {
     "txt": "text",
     "exe": "E X E",

@@ -10,9 +10,9 @@ from ttscli.text.normalize.rules import Rule, word_before
 
 _SOFTWARE = frozenset(
     "version versions python java node perl ruby php ios android ubuntu debian fedora windows macos"
-    " firefox chrome safari linux kernel release django numpy pytorch torch cuda gcc go r"
-    "ust release"
-    " bluetooth usb http tls html css gpt v ver update patch build section chapter figure".split()
+    " firefox chrome safari linux kernel release django numpy pytorch torch cuda gcc go"
+    " rust bluetooth usb http tls html css gpt v ver update patch build section chapter"
+    " figure".split()
 )
 _TOLL_FREE = {"800": "eight hundred", "900": "nine hundred"}
 

@@ -9,9 +9,9 @@ from ttscli.text.normalize.rules import Rule, rest, word_after, word_before
 from ttscli.text.normalize.words import NUMBER, SUPERSCRIPTS
 
 _YEAR_BEFORE = frozenset(
-    "in since by from until till before after during circa year years of around spring su mmer"
-    " autumn fall winter early late mid january february march april may june july august septem"
-    " ber october november december and to between the c ca ad copyright ©".split()
+    "in since by from until till before after during circa year years of around spring summer"
+    " autumn fall winter early late mid january february march april may june july august september"
+    " october november december and to between the c ca ad copyright ©".split()
 )
 _COUNTED = frozenset(
     "people men women children percent million billion thousand dollars euros pounds points"

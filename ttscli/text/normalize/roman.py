@@ -9,20 +9,20 @@ from ttscli.text.normalize.letters import shouts
 from ttscli.text.normalize.rules import Rule, rest, word_after, word_before
 
 _RULERS = frozenset(
-    "henry elizabeth george charles louis william james edward richard philip catherine n"
-    " apoleon paul pius benedict leo john gregory innocent clement urban alexander nicholas"
-    " peter fred erick ferdinand wilhelm otto ramses ramesses ptolemy cleopatra mary margaret"
-    " christian gustav gusta vus harald olaf haakon alfonso carlos juan isabella joseph francis"
+    "henry elizabeth george charles louis william james edward richard philip catherine"
+    " napoleon paul pius benedict leo john gregory innocent clement urban alexander nicholas"
+    " peter frederick ferdinand wilhelm otto ramses ramesses ptolemy cleopatra mary margaret"
+    " christian gustav gustavus harald olaf haakon alfonso carlos juan isabella joseph francis"
     " franz leopold maximilian rudolf sixtus boniface celestine constantine justinian theodosius"
-    " darius xerxes artaxerxes mehmed murad se lim suleiman malcolm robert david baldwin humbert"
-    " umberto victor emmanuel pedro manuel ivan sigi smund stephen augustus thutmose amenhotep"
+    " darius xerxes artaxerxes mehmed murad selim suleiman malcolm robert david baldwin humbert"
+    " umberto victor emmanuel pedro manuel ivan sigismund stephen augustus thutmose amenhotep"
     " seti tutmose antiochus seleucus mithridates eric canute beatrix willem albert rainier"
     " hussein abdullah akbar charlemagne".split()
 )
 _COUNTED = frozenset(
-    "chapter part act scene volume vol book section article appendix phase stage title cl ass"
+    "chapter part act scene volume vol book section article appendix phase stage title class"
     " type level war world bowl olympiad grade verse canto episode season level mark apollo"
-    " gemini s aturn factor figure table schedule tier corps rocky rambo page pages sonata"
+    " gemini saturn factor figure table schedule tier corps rocky rambo page pages sonata"
     " symphony opus lesson unit theorem fantasy quest chapters parts books acts iteration group"
     " category division".split()
 )

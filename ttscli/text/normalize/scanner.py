@@ -15,7 +15,16 @@ _MASK = "\ufffc"
 _WRITTEN_SIGNS = frozenset("-!'(),.:;?")
 _TOKEN = re.compile(r"[^\W\d_¹²³¼½¾⁰-₟⅐-↉①-⓿]+|[0-9]+|\s(?=--|[–—―⸺⸻…]|[-*/<>](?=\s)|\.\.)|\S")
 _SAME_LETTERS = re.compile(r"([^\W\d_])\1{2,}", re.IGNORECASE)
-_SIMPLE_WORD = re.compile(r"[a-z']{4,}(?![\w./@:\\]|-[0-9])")
+# Most words are simple: no rule can match them, and none is loaded for them.
+_SIMPLE_WORD = re.compile(
+    r"(?:[A-Z]?[a-z]+(?:'[a-z]+)?)(?<!\b[a-zA-Z])(?![\w/@:\\'&]|[-.]\w|\.\s?\.)|a(?=\s[a-z]{2})"
+)
+_NOT_SIMPLE = frozenset(
+    "Mr Mrs Ms Dr Prof vs aka Jan Feb Mar Apr May Jun Jul Aug Sep Sept Oct Nov Dec January February"
+    " March April June July August September October November December Mon Tue Tues Wed Weds Thu"
+    " Thur Thurs Fri Sat Sun ii iii iv vi vii viii ix xi xii xiii xiv xv xvi xx".split()
+)
+_SIMPLE_MARK = re.compile(r"[,.;:!?'()](?=\s+[^\W_]|\s*\Z)")
 _SINGLE = frozenset("no so hello go yes bro stop help us oh who to too wow please love".split())
 _DOUBLED = frozenset("eolszfm")
 _TYPOGRAPHY = {"’": "'", "‘": "'", "ʼ": "'", "‐": "-", "‑": "-", "·": "·"}
@@ -72,10 +81,11 @@ class Normaliser:
     def _rewritten(self, seen: str, here: int) -> Span | None:
         """The first rule's span that matches here."""
         first = seen[here]
-        if first.islower() and first.isascii():
-            simple = _SIMPLE_WORD.match(seen, here)
-            if simple and not _SAME_LETTERS.search(simple[0]):
-                return None
+        simple = first.isalpha() and _SIMPLE_WORD.match(seen, here)
+        if simple and _is_simple(simple[0], seen[simple.end() : simple.end() + 1]):
+            return None
+        if _SIMPLE_MARK.match(seen, here) and first != seen[here - 1 : here]:
+            return None
         for kind, pattern, say in _rules_for(first):
             match = pattern.match(seen, here)
             if not match or match.end() == here or _MASK in match[0]:
@@ -91,6 +101,17 @@ class Normaliser:
                 how += "."
             return Span(here, match.end(), how, kind)
         return None
+
+
+def _is_simple(word: str, following: str) -> bool:
+    if word in _NOT_SIMPLE or _SAME_LETTERS.search(word):
+        return False
+    if following != ".":
+        return True
+
+    from ttscli.text.normalize.abbreviations import is_abbreviation
+
+    return not is_abbreviation(word)
 
 
 def _rules_for(first: str) -> tuple[Matcher, ...]:
