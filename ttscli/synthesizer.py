@@ -237,28 +237,31 @@ class Synthesizer:
                 self.on_event(TextDropped(dropped.text, dropped.count, index))
             if not encoded.speakable:
                 continue
-            silence = self._silence(since, first=line is None)
+            silence = self._samples(self._silence(since, first=line is None))
             if line is not None:
                 yield line
             line = _Line(text, index, piece.text, encoded.ids, silence, 0, False, done, total)
             since = []
         if line is None:
             raise InputError("there is nothing to say: no word in the text can be spoken")
-        after = self._silence(since, first=True) + round(pieces[-1].after * self.sample_rate)
-        yield replace(line, last=True, after=after)
+        after = self._silence(since, first=True) + pieces[-1].after
+        yield replace(line, last=True, after=self._samples(after))
 
-    def _silence(self, pieces: Sequence[Piece], *, first: bool) -> int:
-        """Samples of silence before the last of some pieces, of which no other is spoken."""
+    def _silence(self, pieces: Sequence[Piece], *, first: bool) -> float:
+        """Seconds of silence before the last of some pieces, of which no other is spoken."""
         asked = [piece.pause for piece in pieces if piece.pause is not None]
         if asked or first:
-            return round(sum(asked) * self.sample_rate)
+            return sum(asked)
         seconds = {
             "clause": self._pause / 2,
             "sentence": self._pause,
             "item": 2 * self._pause,
             "paragraph": self._paragraph_pause,
         }
-        return round(max(seconds[piece.gap.value] for piece in pieces) * self.sample_rate)
+        return max(seconds[piece.gap.value] for piece in pieces)
+
+    def _samples(self, seconds: float) -> int:
+        return round(seconds * self.sample_rate)
 
     def _speak(
         self, lines: Iterable[_Line], seed: int, batch_size: int = 1
