@@ -116,7 +116,7 @@ def test_words_of_a_sentence() -> None:
     [
         *("12 ", "1,1,", "1", "$1,", "1/", "1-", "a.", "A.", "a@a.", "#a", "...", "?!", "½", "x²"),
         *("1 000 ", "/a", "a_", "\ud800", "😀", "🇦", "[pause", "{a", "v1.", "\\", "<", "a-1"),
-        *("St. ", "I-", "1x", "10^", "http://a.", "May 5, "),
+        *("St. ", "I-", "b c ", '1" ', "1x", "10^", "http://a.", "May 5, "),
     ],
 )
 def test_much_of_anything_takes_linear_time(unit: str) -> None:
@@ -128,6 +128,11 @@ def test_much_of_anything_takes_linear_time(unit: str) -> None:
 def test_a_number_of_5000_digits() -> None:
     said = FRONTEND.encode("7" * 5000).text
     assert said.count("seven") == 5000
+
+
+def test_words_with_apostrophes_are_left_alone() -> None:
+    for text in ("John's dogs don't, the SMITHS' won't.", "it’s Lee’s", "'tis o'clock"):
+        assert all(span.kind == AS_WRITTEN for span in NORMALISER.spans(text))
 
 
 def test_emoji_names_are_off_by_default() -> None:

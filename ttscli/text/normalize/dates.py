@@ -80,11 +80,7 @@ def _month_year(match: re.Match[str]) -> str | None:
     month = _SHORT[match["month"].lower()]
     if match["year"]:
         return f"{month} {words.year(match['year'])}"
-    return (
-        month
-        if match[0].endswith(".") and len(match["month"]) < 5 and match["month"] != "May"
-        else None
-    )
+    return month if match["month"] not in MONTHS and match[0].endswith(".") else None
 
 
 def _weekday(match: re.Match[str]) -> str | None:

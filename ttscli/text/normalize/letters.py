@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from ttscli.text.normalize.rules import Rule, ends_text, rest, word_after, word_before
+from ttscli.text.normalize.rules import Rule, ends_text, rest, word_before
 
 _SPELLED = """
 AI API ATM BBC BMW CEO CFO CIA CNN CPU CTO DNA DIY DJ DVD ESPN ETA EU FAQ FBI FDA GDP GMT GPS GPU
@@ -111,18 +111,17 @@ def _mixed(match: re.Match[str]) -> str | None:
 
 def _one_letter(match: re.Match[str]) -> str | None:
     letter = match[1]
-    before, after = word_before(match).lower(), word_after(match)
-    alone = not match.string[: match.start()].strip(" \"'(") and ends_text(match)
+    if match.start() > 1 and re.match(r"\w'", match.string[match.start() - 2 : match.start()]):
+        return None  # the end of "Lee's", of "don't"
+    before = word_before(match).lower()
+    alone = match.start() < 4 and not match.string[: match.start()].strip(" \"'(")
+    alone = alone and ends_text(match)
     if letter in "Aa":
-        named = before in _NAMES_A_LETTER and (letter == "A")
+        named = letter == "A" and before in _NAMES_A_LETTER
         last = letter == "A" and before and (ends_text(match) or _behind(match) in ",.;:!?")
         formula = rest(match).lstrip()[:1] in tuple("^=+*/²³<>÷×→←≤≥≠≈")
         return "ay" if alone or named or last or formula else None
-    if letter in "IiOo" and not (alone and letter == "i"):
-        return None
-    if letter == "i":
-        return "I"
-    if match[2] and not after and not ends_text(match):
+    if letter in "IO" or (letter in "io" and not alone):
         return None
     return letter.upper()
 
@@ -152,5 +151,5 @@ RULES = (
     Rule("initial", r"([A-Z])\.(?=\s?[A-Z])", _initial),
     Rule("spelling", r"[A-Za-z]{2,8}(?:'s)?(?![A-Za-z0-9'])", _mixed),
     Rule("initialism", r"(?P<word>[A-Z]{2,12})(?P<ending>'?s)?(?![A-Za-z0-9'])", _capitals),
-    Rule("letter", r"([A-Za-z])(?![A-Za-z0-9'])()", _one_letter),
+    Rule("letter", r"([A-Za-z])(?![A-Za-z0-9'])", _one_letter),
 )

@@ -17,7 +17,7 @@ _TOKEN = re.compile(r"[^\W\d_¹²³¼½¾⁰-₟⅐-↉①-⓿]+|[0-9]+|\s(?=--|
 _SAME_LETTERS = re.compile(r"([^\W\d_])\1{2,}", re.IGNORECASE)
 # Most words are simple: no rule can match them, and none is loaded for them.
 _SIMPLE_WORD = re.compile(
-    r"(?:[A-Z]?[a-z]+(?:'[a-z]+)?)(?<!\b[a-zA-Z])(?![\w/@:\\'&]|[-.]\w|\.\s?\.)|a(?=\s[a-z]{2})"
+    r"(?:[A-Z][a-z]+|[a-z]{2,})(?:'[a-z]+)?(?![\w/@:\\'&]|[-.]\w|\.\s?\.)|a(?=\s[a-z]{2})"
 )
 _NOT_SIMPLE = frozenset(
     "Mr Mrs Ms Dr Prof vs aka Jan Feb Mar Apr May Jun Jul Aug Sep Sept Oct Nov Dec January February"

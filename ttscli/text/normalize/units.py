@@ -206,7 +206,8 @@ def _feet(match: re.Match[str]) -> str:
 
 
 def _inches(match: re.Match[str]) -> str | None:
-    if match.string.count('"') % 2 == 0 and match[2] == '"':
+    near = match.string[max(0, match.start() - 200) : match.start()]
+    if near.count('"') % 2 == 1 and match[2] == '"':
         return None  # the figure ends a quotation
     return f"{_figure(match[1])} {'inch' if match[1] == '1' else 'inches'}"
 
