@@ -164,6 +164,26 @@ def test_nothing_is_cut_amid_what_is_spoken_as_one() -> None:
         assert len(spoken(read(piece.text))) <= 120
 
 
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "It was approx. 5 cm. vs. that.",
+        "He met Mr. Lee at 3 p.m. sharp.",
+        "The U.S. Army came to No. 10 St. John St. at once.",
+        "J. K. Rowling paid $1.50, i.e. nothing, to Prof. Dr. Smith, Ph.D. and others.",
+        "It was in 1999.",
+        "Of the 12, he ate (all but) $3.50.",
+        "Visit example.com or see fig. 3 on p. 12.",
+    ],
+)
+def test_abbreviations_and_numbers_end_no_sentence(sentence: str) -> None:
+    read = Frontend.open(["english_cleaners"]).spans
+    assert [piece.text for piece in split_text(f"{sentence} Then go.", read=read)] == [
+        sentence,
+        "Then go.",
+    ]
+
+
 @settings(deadline=None)
 @given(texts, st.integers(min_value=20, max_value=300))
 def test_pieces_know_where_they_are_from(text: str, max_length: int) -> None:

@@ -25,7 +25,7 @@ _PAUSE = re.compile(
     r"\[pause(?:[\s:=]\s*([0-9]{1,9}(?:\.[0-9]{1,9})?|\.[0-9]{1,9})\s*(ms|s)?)?\]", re.I
 )
 _ITEM = re.compile(r"\s*(?:[-*+•‣◦▪–—]|\(?[0-9]{1,3}[.)]|\(?[a-zA-Z]\)|#{1,6})\s")
-_NUMBERED = re.compile(r"\s*\(?[0-9]{1,3}\.\s")
+_NUMBERED = re.compile(r"\A\s*\(?[0-9]{1,3}\.\s")
 _HEADING = re.compile(r"\s*#{1,6}\s")
 _RULER = re.compile(r"\s*([-=*_~#+.<>|])(?:\s*\1){2,}\s*")
 
@@ -212,15 +212,22 @@ def _sentences(text: str, spans: Sequence[Span]) -> Iterator[tuple[int, int]]:
     masked = _NUMBERED.sub(lambda match: "x" * len(match[0]), masked, count=1)
     start = 0
     waiting = iter(spans)
-    span = next(waiting, None)
+    before, span = None, next(waiting, None)
     for end in [*_sentence_ends(masked), len(text)]:
         while span and span.end <= end:
-            span = next(waiting, None)
-        if span and span.start < end:
+            before, span = span, next(waiting, None)
+        if (span and span.start < end) or (before and _goes_on(text, before, end)):
             continue
         if end > start:
             yield start, end
         start = end
+
+
+def _goes_on(text: str, before: Span, end: int) -> bool:
+    """Whether a full stop only ended an abbreviation: what follows begins no sentence."""
+    near = end - before.end < 8 and text[before.end : end].strip() in ("", ".")
+    following = text[end : end + 8].lstrip()[:1]
+    return near and (following.islower() or (following.isdigit() and before.kind == "abbreviation"))
 
 
 def _sentence_ends(text: str) -> Iterator[int]:
