@@ -146,6 +146,44 @@ def test_pause_is_exact(tiny_voice: Path, pause: float, samples: int) -> None:
     assert last.start + last.samples == len(speech.samples)
 
 
+def test_every_kind_of_pause_is_exact(tiny_voice: Path) -> None:
+    """Silence of the text's own, of paragraphs and items; at either end, too, and nothing else."""
+    tts = Synthesizer.from_voice(tiny_voice, pause=0.1, paragraph_pause=0.7, device="cpu")
+    text = (
+        "[pause 0.3]One.\n\nTwo. Three [pause 1.23456] four."
+        "\n- five\n😀 [pause 0.25] 😀\n[pause 50ms]"
+    )
+    speech = tts(text)
+    seconds = [0.3, 0.7, 0.1, 1.23456, 0.2]
+    end = 0
+    for sentence, pause in zip(speech.sentences, seconds, strict=True):
+        assert sentence.start - end == round(pause * 22050)
+        assert not speech.samples[end : sentence.start].any()
+        end = sentence.start + sentence.samples
+    assert len(speech.samples) - end == round(0.3 * 22050)
+    assert not speech.samples[end:].any()
+    np.testing.assert_array_equal(
+        np.concatenate([piece.samples for piece in tts.stream(text)]), speech.samples
+    )
+    plain = tts("One. Two. Three, four. Five.").samples
+    first = speech.sentences[0]
+    np.testing.assert_array_equal(
+        speech.samples[first.start : first.start + first.samples], plain[: first.samples]
+    )
+
+
+def test_paragraphs_pause_three_times_as_long(tiny_voice: Path) -> None:
+    one, two = Synthesizer.from_voice(tiny_voice, pause=0.25)("One.\n\nTwo.").sentences
+    assert two.start - one.samples == round(0.75 * 22050)
+    with pytest.raises(UsageError, match="paragraph_pause must be"):
+        Synthesizer.from_voice(tiny_voice, paragraph_pause=-1)
+
+
+def test_figures_are_spoken_as_words(tts: Synthesizer) -> None:
+    written, said = tts("Pay $5 by 3:30 p.m."), tts("pay five dollars by three thirty p m.")
+    np.testing.assert_array_equal(written.samples, said.samples)
+
+
 def test_sentence_depends_on_seed_and_place_alone(tts: Synthesizer) -> None:
     first, second, _ = sentences_of(tts(TEXT, seed=1))
     alone = tts("Hello world.", seed=1).samples

@@ -71,7 +71,7 @@ def test_text_with_a_sound(text: str) -> None:
         ("(hello)", "(hello)."),
         ("hello.", "hello."),
         ('He said: "hello!"', "he said: hello!"),
-        ("(hello?) ", "(hello?) "),
+        ("  (hello?) ", "(hello?)"),
         ("and then,", "and then,"),
         ("", ""),
     ],

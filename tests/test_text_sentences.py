@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ttscli.errors import InputError
 from ttscli.text.characters import sanitise
-from ttscli.text.sentences import MAX_LENGTH, split_sentences
+from ttscli.text.frontend import Frontend
+from ttscli.text.sentences import MAX_LENGTH, split_sentences, split_text
+from ttscli.text.spans import spoken
 
 
 def squeezed(text: str) -> str:
@@ -113,3 +116,82 @@ def test_rejoining_loses_nothing_but_white_space(text: str, max_length: int) -> 
     assert all(piece == piece.strip() != "" for piece in pieces)
     assert squeezed("".join(pieces)) == squeezed(sanitise(text))
     "".join(pieces).encode()  # no lone surrogate is left
+
+
+def gaps(text: str) -> list[tuple[str, str, float | None]]:
+    return [(piece.text, piece.gap.value, piece.pause) for piece in split_text(text)]
+
+
+def test_pauses_that_the_text_asks_for() -> None:
+    assert gaps("One. [pause 0.5] Two [pause 250ms] three. [pause][pause 1 s]Four") == [
+        ("One.", "paragraph", None),
+        ("Two", "sentence", 0.5),
+        ("three.", "sentence", 0.25),
+        ("Four", "sentence", 1.5),
+    ]
+    assert [piece.whole for piece in split_text("Two [pause 1] three")] == [False, True]
+    assert split_text("[pause 2] Hi. [pause 3]")[0].pause == 2
+    assert split_text("[pause 2] Hi. [pause 3]")[0].after == 3
+    assert gaps("[pause soon] {AA1 P} pause 3]")[0][2] is None
+    with pytest.raises(InputError, match=r"\[pause 601\]: a pause of 601 seconds is longer"):
+        split_text("Hi [pause 601]")
+
+
+def test_headings_items_and_paragraphs() -> None:
+    text = "# Title\nIt begins. And goes\non.\n- one\n- two\n1. Three.\n\nThe end\n=====\nof it"
+    assert gaps(text) == [
+        ("# Title", "paragraph", None),
+        ("It begins.", "item", None),
+        ("And goes on.", "sentence", None),
+        ("- one", "item", None),
+        ("- two", "item", None),
+        ("1. Three.", "item", None),
+        ("The end", "paragraph", None),
+        ("=====", "paragraph", None),
+        ("of it", "paragraph", None),
+    ]
+
+
+def test_nothing_is_cut_amid_what_is_spoken_as_one() -> None:
+    read = Frontend.open(["english_cleaners"]).spans
+    text = ("On December 25, 2024, at 3:30 p.m. on Main St. he paid $1,234.56 to Dr. Smith of "
+            "the U.S. Army, tel. (212) 555-0199, ") * 8  # fmt: skip
+    spans = [(s.start, s.end) for s in read(text) if s.rewritten]
+    pieces = split_text(text, 120, read)
+    assert len(pieces) > 8
+    for piece in pieces:
+        assert not any(start < piece.start < end for start, end in spans), piece.text
+        assert len(spoken(read(piece.text))) <= 120
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "It was approx. 5 cm. vs. that.",
+        "He met Mr. Lee at 3 p.m. sharp.",
+        "The U.S. Army came to No. 10 St. John St. at once.",
+        "J. K. Rowling paid $1.50, i.e. nothing, to Prof. Dr. Smith, Ph.D. and others.",
+        "It was in 1999.",
+        "Of the 12, he ate (all but) $3.50.",
+        "Visit example.com or see fig. 3 on p. 12.",
+    ],
+)
+def test_abbreviations_and_numbers_end_no_sentence(sentence: str) -> None:
+    read = Frontend.open(["english_cleaners"]).spans
+    assert [piece.text for piece in split_text(f"{sentence} Then go.", read=read)] == [
+        sentence,
+        "Then go.",
+    ]
+
+
+@settings(deadline=None)
+@given(texts, st.integers(min_value=20, max_value=300))
+def test_pieces_know_where_they_are_from(text: str, max_length: int) -> None:
+    """With the rules for what is spoken, too, nothing is lost, and every piece has its place."""
+    pieces = split_text(text, max_length, Frontend.open(["english_cleaners"]).spans)
+    assert squeezed("".join(piece.text for piece in pieces)) == squeezed(sanitise(text))
+    place = 0
+    for piece in pieces:
+        assert piece.start >= place
+        assert sanitise(text)[piece.start] == piece.text[0]
+        place = piece.start + 1

@@ -18,7 +18,7 @@ import typer
 from ttscli import __version__, inputs
 from ttscli import options as o
 from ttscli.cli_download import FilesAfterFrom, download
-from ttscli.console import make_reporter, say
+from ttscli.console import make_reporter, printable, put, say, to_json
 from ttscli.errors import ClosedPipeError, InputError, SpeechError, TTSError, UsageError
 
 MOST_TEXT = 64 << 20  # bytes: two months of speech
@@ -57,8 +57,11 @@ def synth(
     sigma: o.Sigma = None,
     denoise: o.Denoise = None,
     pause: o.Pause = 0.2,
+    paragraph_pause: o.ParagraphPause = None,
     seed: o.Seed = 0,
     lexicon: o.LexiconFile = None,
+    emoji: o.Emoji = False,
+    explain: o.Explain = False,
     device: o.Device = "auto",
     precision: o.Precision = "auto",
     threads: o.Threads = 0,
@@ -73,6 +76,9 @@ def synth(
     file is printed: aplay "$(ttscli synth Hello world.)"
     """
     words = read_text(text, file)
+    if explain:
+        show_explained(words, voice, lexicon, emoji, json)
+        return
     target = output or ("-" if raw else "speech.wav")
     if target == "/dev/stdout":
         target = "-"  # by that name its path would be printed into the audio
@@ -89,8 +95,9 @@ def synth(
     ):
         synthesizer = Synthesizer.from_voice(
             chosen, device=device, precision=precision, tacotron2=tacotron2, waveglow=waveglow,
-            vocoder=vocoder, sigma=sigma, denoise=denoise, pause=pause, lexicon=lexicon,
-            threads=threads, on_event=report,
+            vocoder=vocoder, sigma=sigma, denoise=denoise, pause=pause,
+            paragraph_pause=paragraph_pause, lexicon=lexicon, emoji=emoji, threads=threads,
+            on_event=report,
         )  # fmt: skip
         for number, speech in enumerate(synthesizer.stream(words, seed), start=1):
             writer.write(speech.samples)
@@ -122,8 +129,10 @@ def batch(
     sigma: o.Sigma = None,
     denoise: o.Denoise = None,
     pause: o.Pause = 0.2,
+    paragraph_pause: o.ParagraphPause = None,
     seed: o.Seed = 0,
     lexicon: o.LexiconFile = None,
+    emoji: o.Emoji = False,
     device: o.Device = "auto",
     precision: o.Precision = "auto",
     offline: o.Offline = False,  # noqa: ARG001 - speaking never uses the network
@@ -145,7 +154,18 @@ def batch(
     from ttscli.batch_console import make_batch_reporter, show_plan
 
     voice_options = VoiceOptions(
-        voice, tacotron2, waveglow, vocoder, sigma, denoise, pause, lexicon, device, precision
+        voice,
+        tacotron2,
+        waveglow,
+        vocoder,
+        sigma,
+        denoise,
+        pause,
+        paragraph_pause,
+        lexicon,
+        emoji,
+        device,
+        precision,
     )
     request = Request(
         source, Path(output), voice_options, seed, form, name,
@@ -175,6 +195,19 @@ def batch(
 
 
 app.command(cls=FilesAfterFrom)(download)
+
+
+def show_explained(text: str, voice: str, lexicon: str | None, emoji: bool, as_json: bool) -> None:
+    """Print how a text is read."""
+    from ttscli.explain import explain, in_lines
+    from ttscli.voices import find_voice
+
+    for sentence in explain(text, find_voice(voice), lexicon, emoji=emoji):
+        if as_json:
+            put(to_json("sentence_explained", sentence))
+        else:
+            for line in in_lines(sentence):
+                put(printable(line))
 
 
 def read_text(arguments: Sequence[str] | None, file: str | None) -> str:

@@ -25,6 +25,7 @@ from ttscli.events import (
 from ttscli.files import output_errors, standard_output
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
     from rich.progress import Progress
 
 _MOST_NAMED = 12  # distinct characters that a note about dropped text names
@@ -54,7 +55,7 @@ class JsonLines(Reporter):
     def __call__(self, event: Event) -> None:
         """Show an event: its name in snake case, then its fields."""
         name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
-        self._show(json.dumps({"event": name, **asdict(event)}))
+        self._show(to_json(name, event))
 
 
 class Human(Reporter):
@@ -147,6 +148,11 @@ def make_reporter(quiet: bool, as_json: bool, verbose: bool, *, audio_on_stdout:
     if as_json:
         return JsonLines(on_stderr=audio_on_stdout)
     return Reporter() if quiet else Human(verbose=verbose)
+
+
+def to_json(name: str, event: DataclassInstance) -> str:
+    """A line of JSON: what happened, and the fields of that."""
+    return json.dumps({"event": name, **asdict(event)})
 
 
 def put(line: str) -> None:

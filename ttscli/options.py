@@ -79,6 +79,21 @@ LexiconFile: TypeAlias = Annotated[
         _TEXT,
     ),
 ]
+ParagraphPause: TypeAlias = Annotated[
+    float | None,
+    option(
+        "--paragraph-pause",
+        "S",
+        "Silence between paragraphs, seconds.",
+        _VOICE,
+        show_default="3 × --pause",
+    ),
+]
+Emoji: TypeAlias = Annotated[bool, option("--emoji", None, "Say the names of emoji.", _TEXT)]
+Explain: TypeAlias = Annotated[
+    bool,
+    option("--explain", None, "Print what would be said, changed and left out; no audio.", _TEXT),
+]
 Device: TypeAlias = Annotated[
     str, option("--device", "auto|cpu|cuda[:N]|mps", "Where to compute.", _VOICE)
 ]

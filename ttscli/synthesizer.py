@@ -6,7 +6,7 @@ import base64
 import math
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
@@ -32,6 +32,7 @@ from ttscli.voices import Voice, find_voice
 
 if TYPE_CHECKING:
     from ttscli.text.frontend import Frontend
+    from ttscli.text.sentences import Piece
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,10 @@ class _Line:
     """As it was given."""
     ids: list[int]
     """As the voice reads it: an id per symbol."""
-    first: bool
-    """Whether it is the first of its text that is spoken."""
+    silence: int
+    """Samples of silence before it."""
+    after: int
+    """Samples of silence after it."""
     last: bool
     """Whether it is the last of its text that is spoken."""
     characters: int
@@ -97,7 +100,9 @@ class Synthesizer:
         engine: symbols to samples.
         frontend: text to symbols.
         sample_rate: of the engine's audio.
-        pause: silence between sentences, seconds.
+        pause: silence between sentences, seconds; half of it where one had to be cut, and twice
+            as much between the items of a list.
+        paragraph_pause: silence between paragraphs, seconds; None is three times the other.
         on_event: takes what happens, see `ttscli.events`.
     """
 
@@ -108,11 +113,13 @@ class Synthesizer:
         *,
         sample_rate: int = 22050,
         pause: float = 0.2,
+        paragraph_pause: float | None = None,
         on_event: OnEvent = ignore,
     ) -> None:
         self.engine, self.frontend = engine, frontend
         self.sample_rate, self.on_event = sample_rate, on_event
-        self._silence = np.zeros(round(pause * sample_rate), np.float32)
+        self._pause = pause
+        self._paragraph_pause = 3 * pause if paragraph_pause is None else paragraph_pause
 
     @classmethod
     def from_voice(
@@ -127,7 +134,9 @@ class Synthesizer:
         sigma: float | None = None,
         denoise: float | None = None,
         pause: float = 0.2,
+        paragraph_pause: float | None = None,
         lexicon: str | Path | None = None,
+        emoji: bool = False,
         threads: int = 0,
         on_event: OnEvent = ignore,
     ) -> Synthesizer:
@@ -144,24 +153,33 @@ class Synthesizer:
             sigma: standard deviation of WaveGlow's noise; None is the voice's.
             denoise: strength of the bias remover, 0 is off; None is the voice's.
             pause: silence between sentences, seconds.
+            paragraph_pause: silence between paragraphs, seconds; None is three times the other.
             lexicon: file of `word<TAB>replacement` or `word<TAB>{AA1 R P AH0}` lines.
+            emoji: say the names of emoji, which are left out otherwise.
             threads: sentences that a CPU speaks at once; 0 is one for each processor.
             on_event: takes what happens, see `ttscli.events`.
         """
+        from ttscli.text.frontend import Frontend
+
         started = time.perf_counter()
         voice = choose_voice(
             name, tacotron2=tacotron2, waveglow=waveglow, vocoder=vocoder, sigma=sigma,
             denoise=denoise,
         )  # fmt: skip
         pause = check_amount("pause", pause)
+        if paragraph_pause is not None:
+            paragraph_pause = check_amount("paragraph_pause", paragraph_pause)
         check_precision(precision)
         chosen = choose_device(device)
-        frontend = _frontend(voice, lexicon)
+        frontend = Frontend.open(
+            voice.cleaners, voice.lexicon, lexicon, final_stop=voice.final_stop, emoji=emoji
+        )
         synthesizer = cls(
             load_engine(voice, vocoder, chosen, threads),
             frontend,
             sample_rate=voice.sample_rate,
             pause=pause,
+            paragraph_pause=paragraph_pause,
             on_event=on_event,
         )
         on_event(VoiceLoaded(voice.name, chosen, time.perf_counter() - started))
@@ -174,7 +192,7 @@ class Synthesizer:
     def stream(self, text: str, seed: int = 0) -> Iterator[Speech]:
         """Speak a text sentence by sentence; the pieces joined are the whole.
 
-        Each piece but the first begins with the pause that precedes its sentence.
+        Each piece begins with the pause that precedes its sentence.
         """
         return (piece for _, piece in self._speak((line, seed) for line in self._lines(text)))
 
@@ -205,28 +223,48 @@ class Synthesizer:
 
     def _lines(self, text: str) -> Iterator[_Line]:
         """The sentences of a text that have something to say, read as they are needed."""
-        from ttscli.text.sentences import split_sentences
+        from ttscli.text.sentences import split_text
 
-        sentences = split_sentences(text)
-        total = sum(map(len, sentences))
+        pieces = split_text(text, read=self.frontend.spans)
+        total = sum(len(piece.text) for piece in pieces)
         done = 0
         line: _Line | None = None  # held back until it is known whether another follows
-        if sentences:
-            self.on_event(TextSplit(len(sentences), total))
-        for index, sentence in enumerate(sentences):
-            done += len(sentence)
-            encoded = self.frontend.encode(sentence)
+        since: list[Piece] = []  # the pieces after that line
+        if pieces:
+            self.on_event(TextSplit(len(pieces), total))
+        for index, piece in enumerate(pieces):
+            done += len(piece.text)
+            since.append(piece)
+            encoded = self.frontend.encode(piece.text, "." if piece.whole else ",")
             for dropped in encoded.dropped:
                 self.on_event(TextDropped(dropped.text, dropped.count, index))
             if not encoded.speakable:
                 continue
+            silence = self._samples(self._silence(since, first=line is None))
             if line is not None:
                 yield line
-            first = line is None
-            line = _Line(text, index, sentence, encoded.ids, first, False, done, total)
+            line = _Line(text, index, piece.text, encoded.ids, silence, 0, False, done, total)
+            since = []
         if line is None:
             raise InputError("there is nothing to say: no word in the text can be spoken")
-        yield replace(line, last=True)
+        after = self._silence(since, first=True) + pieces[-1].after
+        yield replace(line, last=True, after=self._samples(after))
+
+    def _silence(self, pieces: Sequence[Piece], *, first: bool) -> float:
+        """Seconds of silence before the last of some pieces, of which no other is spoken."""
+        asked = [piece.pause for piece in pieces if piece.pause is not None]
+        if asked or first:
+            return sum(asked)
+        seconds = {
+            "clause": self._pause / 2,
+            "sentence": self._pause,
+            "item": 2 * self._pause,
+            "paragraph": self._paragraph_pause,
+        }
+        return max(seconds[piece.gap.value] for piece in pieces)
+
+    def _samples(self, seconds: float) -> int:
+        return round(seconds * self.sample_rate)
 
     def _speak(
         self, lines: Iterable[tuple[_Line, int]], batch_size: int = 1
@@ -258,9 +296,8 @@ class Synthesizer:
         self.on_event(
             SentenceSpoken(line.index, line.text, line.characters, line.total_characters, duration)
         )
-        silence = self._silence[:0] if line.first else self._silence
-        sentence = Sentence(line.text, len(silence), len(samples), spoken.finished)
-        joined = np.concatenate([silence, samples])
+        sentence = Sentence(line.text, line.silence, len(samples), spoken.finished)
+        joined = np.pad(samples, (line.silence, line.after))
         return Speech(joined, self.sample_rate, line.text, (sentence,))
 
     def _joined(self, text: str, pieces: Iterable[Speech]) -> Speech:
@@ -303,15 +340,3 @@ def check_amount(name: str, value: float) -> float:
     if not 0 <= value < math.inf:
         raise UsageError(f"{name} must be a number of at least 0, not {value:g}")
     return value
-
-
-def _frontend(voice: Voice, user_lexicon: str | Path | None) -> Frontend:
-    from ttscli.text.frontend import Frontend
-    from ttscli.text.lexicon import Lexicon, UserLexicon
-
-    lexicons: list[Lexicon | UserLexicon] = []
-    if user_lexicon is not None:
-        lexicons.append(UserLexicon.open(user_lexicon))
-    if voice.lexicon is not None:
-        lexicons.append(Lexicon.open(voice.lexicon))
-    return Frontend(voice.cleaners, lexicons, final_stop=voice.final_stop)

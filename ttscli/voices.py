@@ -38,8 +38,9 @@ class Voice:
     """Sorted table of words and their phones; None if it reads letters only."""
     cleaners: tuple[str, ...] = ("english_cleaners",)
     """What makes text readable for it."""
-    final_stop: bool = False
-    """Whether sentences without punctuation at their end get a full stop, as it was trained."""
+    final_stop: bool = True
+    """Whether sentences without punctuation at their end get a full stop; few voices end well
+    without."""
     sigma: float = 0.9
     """Standard deviation of WaveGlow's noise that suits it."""
     denoise: float = 0.0

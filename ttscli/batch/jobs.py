@@ -38,8 +38,12 @@ class VoiceOptions:
     """Strength of the bias remover; None is the voice's."""
     pause: float = 0.2
     """Silence between sentences, seconds."""
+    paragraph_pause: float | None = None
+    """Silence between paragraphs, seconds; None is what goes with the pause."""
     lexicon: str | None = None
     """The user's words."""
+    emoji: bool = False
+    """Whether the names of emoji are said."""
     device: str = "auto"
     """Where it is computed."""
     precision: str = "auto"

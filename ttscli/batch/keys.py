@@ -64,6 +64,8 @@ class Keys:
             "voice": self.content(voice),
             "vocoder": options.vocoder,
             "pause": check_amount("pause", options.pause),
+            "paragraph_pause": options.paragraph_pause,
+            "emoji": options.emoji,
             "precision": options.precision,
             "lexicon": self._file(Path(options.lexicon)) if options.lexicon else None,
         }

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 BRACES = re.compile(r"\{([^{}]*)\}")
 """A pronunciation; the group is what stands between the braces."""
 
 _SIBILANTS = frozenset({"S", "Z", "SH", "ZH", "CH", "JH"})
 _VOICELESS = frozenset({"P", "T", "K", "F", "TH"})
-
-
-def outside_braces(text: str, change: Callable[[str], str]) -> str:
-    """Change the text between pronunciations and leave these as they are."""
-    pieces = BRACES.split(text)  # text, pronunciation, text, …, text
-    return "".join(
-        f"{{{piece}}}" if index % 2 else change(piece) for index, piece in enumerate(pieces)
-    )
 
 
 def possessive(phones: str) -> str:

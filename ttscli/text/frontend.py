@@ -6,15 +6,21 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from ttscli.errors import UsageError
-from ttscli.text.arpabet import BRACES, outside_braces
+from ttscli.text.arpabet import BRACES
 from ttscli.text.characters import LEFT_TO_CLEANERS, is_lost, sanitise, transliterate
 from ttscli.text.cleaners import CLEANERS
+from ttscli.text.spans import DROPPED, PHONES, Span, Spans, filled, spoken
 from ttscli.text.symbols import FIRST_SOUND, SYMBOL_TO_ID, WRITTEN
 
+if TYPE_CHECKING:
+    from ttscli.text.normalize import Normaliser
+
 _UNWRITABLE = re.compile(f"[^{re.escape(''.join(sorted(WRITTEN)))}]")
+_TOKEN = re.compile(r"\{[^{}]*\}|\s+|[^\s{}]+|[{}]")  # cleaners never look beyond white space
 _ENDS = re.compile(r"[-!,.:;?]['() ]*\Z")
 
 
@@ -25,8 +31,8 @@ class WordReplacer(Protocol):
     def on_raw_text(self) -> bool:
         """Whether it comes before the cleaners."""
 
-    def apply(self, text: str) -> str:
-        """Replace the words it knows outside of braces."""
+    def spans(self, text: str) -> Sequence[Span]:
+        """The words of a text that it knows, in order, and what is spoken for them."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,20 @@ class DroppedText:
 
 
 @dataclass(frozen=True)
+class Word:
+    """A word of a sentence: where it was written, and where it is among the symbols."""
+
+    start: int
+    """Its first character in the sentence."""
+    end: int
+    """The character behind its last; of the words that one figure gave, each has its place."""
+    first: int
+    """Index of its first symbol."""
+    last: int
+    """Index of the symbol behind its last."""
+
+
+@dataclass(frozen=True)
 class Encoded:
     """A sentence as a voice reads it."""
 
@@ -49,6 +69,8 @@ class Encoded:
     """What is spoken: the letters of the ids, and the phones in braces."""
     dropped: tuple[DroppedText, ...]
     """What is not; without spaces, quotation marks and brackets, which nobody expects to hear."""
+    words: tuple[Word, ...] = ()
+    """What sounds, in order."""
 
     @property
     def speakable(self) -> bool:
@@ -57,12 +79,13 @@ class Encoded:
 
 
 class Frontend:
-    """Text to symbols: the user's words, the cleaners, the voice's pronunciations.
+    """Text to symbols: the user's words, the normaliser, the cleaners, the voice's pronunciations.
 
     Args:
         cleaners: names from ``ttscli.text.cleaners.CLEANERS``, applied in order.
         lexicons: a user's before the cleaners, a voice's after them.
-        final_stop: end sentences that have no punctuation at their end with a full stop.
+        normaliser: what writes out figures, signs and capitals; None leaves them to the cleaners.
+        final_stop: strip sentences, and end those without punctuation with a full stop.
     """
 
     def __init__(
@@ -70,6 +93,7 @@ class Frontend:
         cleaners: Sequence[str] = ("english_cleaners",),
         lexicons: Sequence[WordReplacer] = (),
         *,
+        normaliser: Normaliser | None = None,
         final_stop: bool = False,
     ) -> None:
         for name in cleaners:
@@ -79,37 +103,140 @@ class Frontend:
         self._cleaners = [CLEANERS[name] for name in cleaners]
         self._before = [lexicon for lexicon in lexicons if lexicon.on_raw_text]
         self._after = [lexicon for lexicon in lexicons if not lexicon.on_raw_text]
+        self._normaliser = normaliser
         self._final_stop = final_stop
 
-    def encode(self, sentence: str) -> Encoded:
-        """Turn a sentence, with ``{ARPAbet}`` or without, into ids."""
-        dropped: Counter[str] = Counter()
-        text = sanitise(sentence)
-        for lexicon in self._before:
-            text = lexicon.apply(text)
-        # Here is the place for a wider normaliser (dates, units, %): it sees what people write,
-        # and what it spells out is no longer dropped below.
-        text = outside_braces(text, lambda plain: self._clean(plain, dropped))
-        for lexicon in self._after:
-            text = lexicon.apply(text)
-        text = BRACES.sub(lambda match: _known_phones(match[1], dropped), text)
-        if self._final_stop and text.strip() and not _ENDS.search(text):
-            text = text.rstrip() + "."
-        return Encoded(_ids(text), text, tuple(DroppedText(*item) for item in dropped.items()))
+    @classmethod
+    def open(
+        cls,
+        cleaners: Sequence[str],
+        lexicon: str | Path | None = None,
+        user_lexicon: str | Path | None = None,
+        *,
+        final_stop: bool = True,
+        emoji: bool = False,
+    ) -> Frontend:
+        """The front end that speaks: lexicons from files, and English with its normaliser."""
+        from ttscli.text.lexicon import Lexicon, UserLexicon
+        from ttscli.text.normalize import Normaliser
 
-    def _clean(self, text: str, dropped: Counter[str]) -> str:
-        """Reduce text without pronunciations to characters that have an id."""
+        lexicons: list[WordReplacer] = []
+        if user_lexicon is not None:
+            lexicons.append(UserLexicon.open(user_lexicon))
+        if lexicon is not None:
+            lexicons.append(Lexicon.open(lexicon))
+        normaliser = Normaliser(emoji=emoji) if "english_cleaners" in cleaners else None
+        return cls(cleaners, lexicons, normaliser=normaliser, final_stop=final_stop)
+
+    def spans(self, sentence: str) -> Spans:
+        """What is spoken for each slice of a sentence, before the cleaners make letters of it."""
+        text = sanitise(sentence)
+        settled = [Span(*match.span(), match[0], PHONES) for match in BRACES.finditer(text)]
+        for lexicon in self._before:
+            settled = _merged(text, settled, lexicon)
+        if self._normaliser is not None:
+            return self._normaliser.spans(text, settled)
+        return filled(text, settled)
+
+    def encode(self, sentence: str, stop: str = ".") -> Encoded:
+        """Turn a sentence, with ``{ARPAbet}`` or without, into ids.
+
+        Args:
+            sentence: any text.
+            stop: the punctuation for an end that has none, if ends are to have one.
+        """
+        spans = self.spans(sentence)
+        dropped: Counter[str] = Counter()
+        unknown: Counter[str] = Counter()
+        for span in spans:
+            if span.kind == DROPPED:
+                dropped[sentence[span.start : span.end]] += 1
+        pieces: list[str] = []
+        words: list[Word] = []
+        symbols = 0
+        apart = False  # whether what the cleaners gave ends with a space
+        where = _Places(spans)
+        for token in _TOKEN.finditer(spoken(spans)):
+            if BRACES.fullmatch(token[0]):
+                piece, apart = _known_phones(token[0][1:-1], unknown), False
+            else:
+                piece, apart = self._clean(token[0], apart, dropped)
+            if not pieces and self._final_stop:
+                piece = piece.lstrip()
+            count = len(_ids(piece))
+            if _sounds(piece):
+                words.append(Word(*where.of(token.start(), token.end()), symbols, symbols + count))
+            if piece:
+                pieces.append(piece)
+            symbols += count
+        text = "".join(pieces)
+        if self._final_stop and text.strip():
+            text = text.rstrip()
+            text += "" if _ENDS.search(text) else stop
+        report = tuple(DroppedText(*item) for item in (dropped + unknown).items())
+        return Encoded(_ids(text), text, report, tuple(words))
+
+    def _clean(self, token: str, apart: bool, dropped: Counter[str]) -> tuple[str, bool]:
+        """Reduce a token to characters that have an id, or to phones in braces."""
         # Judged before the cleaners, so that the report shows what the user wrote.
-        for character, count in Counter(text).items():
+        for character in token:
             if is_lost(character):
-                dropped[character] += count
-        text = transliterate(text)
+                dropped[character] += 1
+        text = transliterate(token)
         for clean in self._cleaners:
             text = clean(text)
+        if self._cleaners and apart and text.startswith(" "):
+            text = text[1:]
+            ends_apart = text.endswith(" ") or not text
+        else:
+            ends_apart = text.endswith(" ") or (apart and not text)
         for character in _UNWRITABLE.findall(text):
             if character in LEFT_TO_CLEANERS:
                 dropped[character] += 1
-        return _UNWRITABLE.sub("", text)
+        text = _UNWRITABLE.sub("", text)
+        for lexicon in self._after:
+            text = spoken(filled(text, lexicon.spans(text)))
+        return text, ends_apart
+
+
+class _Places:
+    """Where in the source the text of spans is from, asked for from its start on."""
+
+    def __init__(self, spans: Spans) -> None:
+        self._spans = spans
+        self._index, self._offset = 0, 0  # a span, and where it begins in the text
+
+    def of(self, start: int, end: int) -> tuple[int, int]:
+        """The slice of the source that a slice of the text is from."""
+        return self._at(start)[0], self._at(end - 1)[1]
+
+    def _at(self, position: int) -> tuple[int, int]:
+        while position >= self._offset + len(self._spans[self._index].spoken):
+            self._offset += len(self._spans[self._index].spoken)
+            self._index += 1
+        span = self._spans[self._index]
+        if span.rewritten:
+            return span.start, span.end
+        place = span.start + position - self._offset
+        return place, place + 1
+
+
+def _merged(text: str, settled: list[Span], lexicon: WordReplacer) -> list[Span]:
+    """The settled spans, and between them those of a lexicon."""
+    merged: list[Span] = []
+    done = 0
+    for span in [*settled, Span(len(text), len(text), "")]:
+        merged += (
+            Span(found.start + done, found.end + done, found.spoken, found.kind)
+            for found in lexicon.spans(text[done : span.start])
+        )
+        merged.append(span)
+        done = span.end
+    return merged[:-1]
+
+
+def _sounds(piece: str) -> bool:
+    return piece.startswith("{") or any(map(str.isalpha, piece))
 
 
 def _known_phones(phones: str, dropped: Counter[str]) -> str:

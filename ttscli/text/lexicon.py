@@ -9,7 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from ttscli.errors import InputError, VoiceError
-from ttscli.text.arpabet import BRACES, outside_braces, possessive
+from ttscli.text.arpabet import BRACES, possessive
+from ttscli.text.spans import LEXICON, Span
 from ttscli.text.symbols import PHONES
 
 _KNOWN_PHONES = frozenset(PHONES)
@@ -49,13 +50,14 @@ class Lexicon:
             phones = owner and possessive(owner)
         return phones
 
-    def apply(self, text: str) -> str:
-        """Put ``{phones}`` for every known word outside of braces."""
-        return outside_braces(text, lambda plain: _WORD.sub(self._in_braces, plain))
-
-    def _in_braces(self, word: re.Match[str]) -> str:
-        phones = self.lookup(word[0])
-        return f"{{{phones}}}" if phones else word[0]
+    def spans(self, text: str) -> list[Span]:
+        """``{phones}`` for every known word."""
+        spans = []
+        for word in _WORD.finditer(text):
+            phones = self.lookup(word[0])
+            if phones:
+                spans.append(Span(*word.span(), f"{{{phones}}}", LEXICON))
+        return spans
 
     def _search(self, word: str) -> str | None:
         """Bisect over the bytes: the line around the middle is in front, behind, or the one."""
@@ -112,25 +114,16 @@ class UserLexicon:
                 entries[word] = replacement
         return cls(entries)
 
-    def apply(self, text: str) -> str:
-        """Replace every known word outside of braces, whatever its case; the longest first."""
-        return outside_braces(text, self._replace)
-
-    def _replace(self, text: str) -> str:
-        pieces: list[str] = []
+    def spans(self, text: str) -> list[Span]:
+        """Every known word, whatever its case, and its replacement; the longest first."""
+        spans: list[Span] = []
         done = 0
         for token in _TOKEN.finditer(text):
             found = self._at(text, token) if token.start() >= done else None
             if found:
-                replacement, end = found
-                gap = text[done : token.start()]
-                # A symbol may stand against a word, or against another symbol: C++11, 10%%.
-                before = gap or "".join(pieces[-1:])
-                left = " " if before[-1:].isalnum() else ""
-                right = " " if text[end : end + 1].isalnum() else ""
-                pieces += gap, left + replacement + right
-                done = end
-        return "".join(pieces) + text[done:]
+                replacement, done = found
+                spans.append(Span(token.start(), done, replacement, LEXICON))
+        return spans
 
     def _at(self, text: str, token: re.Match[str]) -> tuple[str, int] | None:
         """Find the longest word that begins with this token: what it becomes, and where it ends."""

@@ -1,0 +1,70 @@
+"""What `synth --explain` prints: what is spoken, changed and left out, and no audio."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from test_cli import Run, files, run
+
+from ttscli.explain import Change, explain
+from ttscli.voices import find_voice
+
+__all__ = ["run"]  # the fixture
+
+TEXT = "It cost $5 — “really”?!?! [pause 0.5] Café ☃☃ at 10%"
+
+
+def test_for_people(run: Run) -> None:
+    result = run("synth", "--explain", TEXT)
+    assert (result.code, result.err, files()) == (0, "", [])
+    assert result.out.decode().splitlines() == [
+        "   1  It cost $5 — “really”?!?!",
+        "   →  it cost five dollars, really?",
+        "      money: $5 → five dollars",
+        "      dash:  —  → ,",
+        "      repeated marks: ?!?! → ?",
+        "      silent: “ ”",
+        "      pause of 0.5 s",
+        "   2  Café ☃☃ at 10%",
+        "   →  cafe at ten percent.",
+        "      letters: Café → Cafe",
+        "      unit: 10% → ten percent",
+        "      dropped: ☃ ×2",
+    ]
+
+
+def test_for_programs(run: Run) -> None:
+    result = run("synth", "--explain", "--json", TEXT)
+    assert (result.code, result.err, files()) == (0, "", [])
+    first, second = map(json.loads, result.out.splitlines())
+    assert first["event"] == "sentence_explained"
+    assert (first["spoken"], first["pause_s"]) == ("it cost five dollars, really?", None)
+    assert (second["start"], second["pause_s"]) == (TEXT.index("Café"), 0.5)
+    for sentence in (first, second):
+        for change in sentence["changes"]:
+            start = change["start"]
+            assert TEXT[start : start + len(change["written"])] == change["written"]
+
+
+def test_options_count(run: Run) -> None:
+    Path("mine.tsv").write_text("Café\tcoffee house\n")
+    out = run("synth", "--explain", "--emoji", "--lexicon", "mine.tsv", "Café 😀").out.decode()
+    assert "coffee house grinning face." in out
+    assert "lexicon: Café → coffee house" in out
+
+
+def test_text_with_nothing_to_say(run: Run) -> None:
+    out = run("synth", "--explain", "😀 {XX}").out.decode()
+    assert "→  (nothing to say)" in out
+    assert "dropped: 😀 XX" in out
+
+
+def test_what_a_terminal_must_not_see(run: Run) -> None:
+    out = run("synth", "--explain", "-f", "-", stdin=b"a\x1b[31m\xe2\x80\xaeb").out.decode()
+    assert "\x1b" not in out and "\u202e" not in out
+
+
+def test_phones_that_are_no_phones() -> None:
+    (sentence,) = explain("Say {AA1 XX}.", find_voice("small"))
+    assert Change(0, "XX", "", "dropped") in sentence.changes

@@ -1,0 +1,133 @@
+"""Figures that are no numbers: telephones, versions, addresses, codes of letters and figures."""
+
+from __future__ import annotations
+
+import re
+
+from ttscli.text.normalize import words
+from ttscli.text.normalize.letters import spelled
+from ttscli.text.normalize.rules import Rule, word_before
+
+_SOFTWARE = frozenset(
+    "version versions python java node perl ruby php ios android ubuntu debian fedora windows macos"
+    " firefox chrome safari linux kernel release django numpy pytorch torch cuda gcc go"
+    " rust bluetooth usb http tls html css gpt v ver update patch build section chapter"
+    " figure".split()
+)
+_TOLL_FREE = {"800": "eight hundred", "900": "nine hundred"}
+
+
+def _group(digits: str) -> str:
+    return _TOLL_FREE.get(digits) or words.one_by_one(digits)
+
+
+def _phone(match: re.Match[str]) -> str | None:
+    groups = re.findall(r"[0-9]+|[A-Z]{3,7}", match[0])
+    if len(re.sub(r"\D", "", match[0])) > 15:
+        return None
+    plus = "plus " if match[0].startswith("+") else ""
+    return plus + ", ".join(g.lower() if g.isalpha() else _group(g) for g in groups)
+
+
+def _short_phone(match: re.Match[str]) -> str:
+    return f"{words.one_by_one(match[1])}, {words.one_by_one(match[2])}"
+
+
+def _address(match: re.Match[str]) -> str | None:
+    parts = match[1].split(".")
+    if any(int(part) > 255 for part in parts):
+        return None
+    read = " dot ".join(words.one_by_one(part) for part in parts)
+    if match[3]:
+        read += f" slash {words.cardinal(match[3])}"
+    return read + (f" colon {words.one_by_one(match[2])}" if match[2] else "")
+
+
+def _version(match: re.Match[str]) -> str:
+    head = "version " if match["v"] and not word_before(match).lower().startswith("version") else ""
+    spoken = head + " point ".join(words.cardinal(part) for part in match["parts"].split("."))
+    if match["tag"]:
+        name, count = re.fullmatch(r"-?([A-Za-z]+)[.-]?([0-9]*)", match["tag"]).groups()  # type: ignore[union-attr]  # the rule's own pattern
+        known = {"rc": "release candidate", "dev": "dev", "a": "alpha", "b": "beta", "post": "post"}
+        spoken += f" {known.get(name, name)}" + (f" {words.cardinal(count)}" if count else "")
+    return spoken
+
+
+def _two_parts(match: re.Match[str]) -> str | None:
+    if word_before(match).lower() not in _SOFTWARE:
+        return None
+    return f"{words.cardinal(match[1])} point {words.cardinal(match[2])}"
+
+
+def _grouped(match: re.Match[str]) -> str:
+    return words.cardinal(re.sub("[._,]", "", match[0]))
+
+
+def _code(match: re.Match[str]) -> str | None:
+    """Letters and figures in turn: MP3, B2B, F-16, A4."""
+    pieces = re.findall(r"[A-Za-z]+|[0-9]+", match[0])
+    if len(match[0]) > 24 or len(pieces) < 2:
+        return None
+    read = []
+    for piece in pieces:
+        if piece.isdigit():
+            short = len(piece) < 5 and not piece.startswith("0")
+            read.append(words.in_pairs(piece) if short else words.one_by_one(piece))
+        elif piece.lower() in ("gpt", "mp") or (
+            len(piece) <= 3 and (piece.isupper() or len(piece) == 1)
+        ):
+            read.append(spelled(piece))
+        else:
+            read.append(piece)
+    return " ".join(read)
+
+
+_TAG = r"(?P<tag>-?(?:alpha|beta|rc|dev|post|a|b)[.-]?[0-9]{0,3}(?![A-Za-z0-9]))?"
+RULES = (
+    Rule(
+        "address",
+        r"([0-9]{1,3}(?:\.[0-9]{1,3}){3})(?::([0-9]{1,5}))?(?:/([0-9]{1,2}))?(?![0-9]|\.[0-9])",
+        _address,
+    ),
+    Rule(
+        "phone",
+        r"1[-.\s](?:800|888|877|866|855|844|833|900)[-.\s][0-9A-Z]{3,7}(?:[-.\s]?[0-9A-Z]{3,4})?(?![A-Za-z0-9])",
+        _phone,
+    ),
+    Rule("phone", r"(?:1[-.\s])?\(?[0-9]{3}\)?[-.\s][0-9]{3}[-.][0-9]{4}(?![0-9])", _phone),
+    Rule("phone", r"([0-9]{3})-([0-9]{4})(?![0-9]|-[0-9])", _short_phone),
+    Rule("phone", r"0[0-9]{2,4}[ -][0-9]{3,4}[ -]?[0-9]{3,4}(?![0-9])", _phone),
+    Rule(
+        "number",
+        r"[0-9]{1,3}(?:\.[0-9]{3}){2,8}(?![0-9]|[.,][0-9])|[0-9]{1,3}(?:_[0-9]{3}){1,8}(?![0-9_])|[0-9]{1,2}(?:,[0-9]{2}){1,6},[0-9]{3}(?![0-9])",
+        _grouped,
+    ),
+    Rule("version", r"(?P<v>)(?P<parts>[0-9]{1,6}(?:\.[0-9]{1,6}){2,8})(?![0-9])" + _TAG, _version),
+    Rule(
+        "version",
+        r"(?P<v>)(?P<parts>[0-9]{1,4}\.[0-9]{1,4})(?P<tag>-?(?:alpha|beta|rc|dev|post)[.-]?[0-9]{0,3}(?![A-Za-z0-9]))",
+        _version,
+    ),
+    Rule("version", r"([0-9]{1,4})\.([0-9]{1,4})(?![0-9.%])", _two_parts),
+)
+SIGN_RULES = (
+    Rule("phone", r"\+[0-9]{1,3}(?:[-.\s]\(?[0-9]{1,5}\)?){2,5}(?![0-9])", _phone),
+    Rule("phone", r"\(?[0-9]{3}\)\s?[0-9]{3}[-.\s][0-9]{4}(?![0-9])", _phone),
+)
+WORD_RULES = (
+    Rule(
+        "version",
+        r"(?P<v>v\.?\s?)(?P<parts>[0-9]{1,6}(?:\.[0-9]{1,6}){0,8})(?![0-9A-Za-z])" + _TAG,
+        _version,
+    ),
+    Rule(
+        "version",
+        r"(?P<v>[Vv]er\.\s?)(?P<parts>[0-9]{1,6}(?:\.[0-9]{1,6}){0,8})(?![0-9])" + _TAG,
+        _version,
+    ),
+    Rule(
+        "code",
+        r"[A-Za-z]{1,12}(?:-?[0-9]{1,8}[A-Za-z]{0,4}|-[A-Z](?=[0-9])){1,6}(?![A-Za-z0-9])",
+        _code,
+    ),
+)

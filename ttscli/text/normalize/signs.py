@@ -1,0 +1,217 @@
+"""Signs: mathematics, dashes, ellipses, quotation marks, symbols, emoji, other scripts."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from ttscli.text.characters import ascii_of, is_lost
+from ttscli.text.normalize.rules import Rule, ends_text, rest, word_after
+from ttscli.text.normalize.words import SUPERSCRIPTS, cardinal, power
+from ttscli.text.spans import DROPPED, SILENT
+
+_NAMES = {
+    "&": "and", "@": "at", "%": "percent", "+": "plus", "=": "equals", "÷": "divided by",
+    "×": "times",
+    "≠": "is not equal to", "≈": "is about", "≤": "is at most", "≥": "is at least",
+    "±": "plus or minus",
+    "√": "square root of", "∞": "infinity", "∑": "sum of", "∏": "product of", "∫": "integral of",
+    "∂": "partial",
+    "∇": "nabla", "∈": "in", "∉": "not in", "⊂": "subset of", "∪": "union", "∩": "intersection",
+    "∅": "empty set",
+    "∀": "for all", "∃": "there exists", "¬": "not", "∧": "and", "∨": "or",
+    "∝": "is proportional to", "≡": "is identical to",
+    "⇒": "implies", "→": "to", "←": "from", "↔": "to and from", "⟶": "to", "∴": "therefore",
+    "∵": "because",
+    "°": "degrees", "′": "prime", "″": "double prime", "‰": "per thousand",
+    "‱": "per ten thousand", "©": "copyright", "®": "registered",
+    "™": "trademark", "℠": "service mark", "§": "section", "¶": "paragraph", "№": "number",
+    "℃": "degrees Celsius",
+    "℉": "degrees Fahrenheit", "Ω": "ohm", "¢": "cents", "$": "dollars", "£": "pounds",
+    "€": "euros", "¥": "yen", "₹": "rupees",
+    "₩": "won", "₽": "rubles", "₺": "lira", "₿": "bitcoin", "₪": "shekels", "₫": "dong",
+    "₴": "hryvnia", "^": "caret", "\\": "backslash", "−": "minus",
+    "♯": "sharp", "♭": "flat", "²": "squared", "³": "cubed", "⁄": "slash",
+    "∗": "times", "∙": "times", "⋅": "times",
+}  # fmt: skip
+_GREEK = {
+    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta",
+    "θ": "theta", "ι": "iota",
+    "κ": "kappa", "λ": "lambda", "μ": "mu", "µ": "mu", "ν": "nu", "ξ": "xi", "π": "pi", "ρ": "rho",
+    "σ": "sigma", "τ": "tau",
+    "υ": "upsilon", "φ": "phi", "ϕ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega", "Γ": "gamma",
+    "Δ": "delta", "Θ": "theta", "Λ": "lambda",
+    "Ξ": "xi", "Π": "pi", "Σ": "sigma", "Φ": "phi", "Ψ": "psi", "Ω": "omega", "∆": "delta",
+}  # fmt: skip
+_OPERATORS = {
+    "<": "is less than", ">": "is greater than", "<=": "is at most", ">=": "is at least",
+    "==": "equals", "!=": "is not equal to",
+    "->": "to", "=>": "implies", "-": "minus", "*": "times", "/": "divided by", "+": "plus",
+    "=": "equals", "~": "about", "^": "to the power of",
+}  # fmt: skip
+EMOJI = (
+    r"(?:[\U0001F1E6-\U0001F1FF]{2}|(?:[\U0001F300-\U0001FAFF\u2600-\u27BF\u2B00-\u2BFF"
+    r"\u231A-\u23FF]"
+    r"[\uFE0E\uFE0F\u20E3]?[\U0001F3FB-\U0001F3FF]?(?:\u200D[\U0001F300-\U0001FAFF\u2600-"
+    r"\u27BF][\uFE0F]?[\U0001F3FB-\U0001F3FF]?){0,6}))"
+)
+
+
+def _name(match: re.Match[str]) -> str | None:
+    return _NAMES.get(match[0])
+
+
+def emoji_name(cluster: str) -> str:
+    """What the first sign of an emoji is called."""
+    if "\U0001f1e6" <= cluster[0] <= "\U0001f1ff":
+        letters = " ".join(chr(ord(c) - 0x1F1E6 + ord("A")) for c in cluster)
+        return f"flag {letters}"
+    names = (unicodedata.name(c, "").lower() for c in cluster if unicodedata.category(c) == "So")
+    return " ".join(filter(None, names)).replace("-", " ")
+
+
+def _emoji(match: re.Match[str]) -> str | None:
+    return emoji_name(match[0])
+
+
+def _operator(match: re.Match[str]) -> str | None:
+    return _OPERATORS[match[1]]
+
+
+def _before(match: re.Match[str]) -> str:
+    """The last character before a match that is no space."""
+    return match.string[max(0, match.start() - 80) : match.start()].rstrip()[-1:]
+
+
+def _dash(match: re.Match[str]) -> str:
+    before = _before(match)
+    return "," if before.isalnum() or before in tuple("\"'”’)%") else ""
+
+
+def _ellipsis(match: re.Match[str]) -> str:
+    if not _before(match):
+        return ""
+    following = rest(match).lstrip()[:1]
+    if following in tuple(",;:.!?"):
+        return ""
+    return "." if ends_text(match) or word_after(match)[:1].isupper() else ","
+
+
+def _marks(match: re.Match[str]) -> str | None:
+    marks = match[0]
+    if len(marks) == 1:
+        return None
+    return "?" if "?" in marks else "!"
+
+
+def _commas(match: re.Match[str]) -> str:
+    return match[0][0]
+
+
+def _slash(match: re.Match[str]) -> str:
+    before = re.search(r"[A-Za-z]+$", match.string[max(0, match.start() - 20) : match.start()])
+    after = re.match(r"[A-Za-z]+", rest(match))
+    if before and after and before[0].isupper() and after[0].isupper():
+        return " "
+    return " slash "
+
+
+def _sharp(match: re.Match[str]) -> str:
+    return (
+        "sharp"
+        if re.search(r"(?:^|\W)[A-GJ]$", match.string[max(0, match.start() - 2) : match.start()])
+        else "hash"
+    )
+
+
+def _between_letters(_match: re.Match[str]) -> str:
+    return " "
+
+
+def _superscript(match: re.Match[str]) -> str | None:
+    if not match.string[max(0, match.start() - 1) : match.start()].isalnum():
+        return None
+    exponent = match[1].translate(SUPERSCRIPTS)
+    return power(exponent)
+
+
+def _caret(match: re.Match[str]) -> str:
+    return power(match[1])
+
+
+def _nothing(_match: re.Match[str]) -> str:
+    return ""
+
+
+def _heading(match: re.Match[str]) -> str | None:
+    return None if match.string[max(0, match.start() - 80) : match.start()].strip() else ""
+
+
+def _greek(match: re.Match[str]) -> str | None:
+    return _GREEK.get(match[0])
+
+
+def _entity(match: re.Match[str]) -> str:
+    return {
+        "amp": "and",
+        "lt": "is less than",
+        "gt": "is greater than",
+        "nbsp": " ",
+        "quot": "",
+        "apos": "'",
+        "mdash": ",",
+        "ndash": ",",
+    }[match[1]]
+
+
+def other(character: str) -> tuple[str, str]:
+    """What is spoken for a sign without a rule, and why: its spelling, silence, or nothing."""
+    if unicodedata.category(character) in ("No", "Nl"):
+        value = unicodedata.numeric(character, -1)
+        if value >= 0 and value == int(value):
+            return cardinal(str(int(value))), "number"
+    if is_lost(character):
+        return "", DROPPED
+    spelling = ascii_of(character)
+    heard = any(c.isalnum() or c in "-!'(),.:;?" for c in spelling)
+    return (spelling.strip(), "letters") if heard else ("", SILENT)
+
+
+RULES = (
+    Rule("entity", r"&(amp|lt|gt|nbsp|quot|apos|mdash|ndash);", _entity),
+    Rule("ellipsis", r"\s?(?:\.(?:\s?\.){2,200}|…[….]{0,200})", _ellipsis),
+    Rule("repeated marks", r"[!?][!?\s]{0,200}[!?]|[!?‼⁇⁈⁉]{2,200}", _marks),
+    Rule("repeated marks", r"([,;:.])\1{1,200}", _commas),
+    Rule("item", r"[-*+•‣◦▪–—]\s+", _heading),
+    Rule("ruler", r"([=*_~#+<>|^%$@&/\\])\1{2,200}", _nothing),
+    Rule("mathematics", r"(<=|>=|==|!=|=>|->)", _operator),
+    Rule(
+        "mathematics",
+        r"(?<=[0-9A-Za-z)])\s([-*/<>^])(?= [0-9A-Za-z(√-]{1,20}(?:\s?[=<>]| [-+*/] ))",
+        _operator,
+    ),
+    Rule("mathematics", r"(?<=[0-9])\s([*/])(?= [0-9])", _operator),
+    Rule("mathematics", r"(?<=[0-9A-Za-z)])\s([<>])(?= ?[0-9A-Za-z])", _operator),
+    Rule("mathematics", r"(?<=[0-9)])([*/^])(?=[0-9(])", _operator),
+    Rule("mathematics", r"(?<=[0-9)A-Za-z])([<>+=])(?=-?[0-9A-Za-z(])", _operator),
+    Rule("mathematics", r"([<>~])(?=\s?[-$]?[0-9])", _operator),
+    Rule("power", r"\^(-?[0-9]{1,4}|[a-z](?![a-z]))", _caret),
+    Rule("power", r"([⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ]{1,4})", _superscript),
+    Rule(
+        "emphasis",
+        r"(?<![\w*])[*_]{1,3}(?=[\w(\"'])|(?<=[\w.,!?)\"'])[*_]{1,3}(?![\w*])|`{1,3}",
+        _nothing,
+    ),
+    Rule("heading", r"#{1,6}\s+", _heading),
+    Rule("dash", r"\s?(?:--+|[–—―⸺⸻]+)\s?|\s[-−](?=\s)", _dash),
+    Rule("emoji", EMOJI, _emoji),
+    Rule("slash", r"(?<=[A-Za-z])/(?=[A-Za-z])", _slash),
+    Rule("sharp", r"(?<=[A-Z])#(?![A-Za-z0-9])", _sharp),
+    Rule("underscore", r"(?<=[A-Za-z0-9])_+(?=[A-Za-z0-9])", _between_letters),
+    Rule("Greek letter", r"[α-ωϕΓΔΘΛΞΠΣΦΨΩµ∆](?![^\W\d_])", _greek),
+    Rule("sign", r"[^\w\s]|[⁰-₿]", _name),
+)
+"""Tried where a sign begins."""
+
+LETTER_RULES = (Rule("Greek letter", r"[α-ωϕΓΔΘΛΞΠΣΦΨΩµ](?![^\W\d_])", _greek),)
+"""Tried where a word begins."""
