@@ -57,6 +57,8 @@ def synth(
     sigma: o.Sigma = None,
     denoise: o.Denoise = None,
     pause: o.Pause = 0.2,
+    speed: o.Speed = 1.0,
+    sample_rate: o.SampleRate = None,
     seed: o.Seed = 0,
     lexicon: o.LexiconFile = None,
     device: o.Device = "auto",
@@ -85,12 +87,14 @@ def synth(
     unfinished = []
     with (
         make_reporter(quiet, json, verbose, audio_on_stdout=target == "-") as report,
-        open_audio(target, chosen.sample_rate, raw=raw, on_event=report) as writer,
+        open_audio(
+            target, chosen.sample_rate, raw=raw, to_rate=sample_rate, on_event=report
+        ) as writer,
     ):
         synthesizer = Synthesizer.from_voice(
             chosen, device=device, precision=precision, tacotron2=tacotron2, waveglow=waveglow,
-            vocoder=vocoder, sigma=sigma, denoise=denoise, pause=pause, lexicon=lexicon,
-            threads=threads, on_event=report,
+            vocoder=vocoder, sigma=sigma, denoise=denoise, pause=pause, speed=speed,
+            lexicon=lexicon, threads=threads, on_event=report,
         )  # fmt: skip
         for number, speech in enumerate(synthesizer.stream(words, seed), start=1):
             writer.write(speech.samples)
@@ -122,6 +126,8 @@ def batch(
     sigma: o.Sigma = None,
     denoise: o.Denoise = None,
     pause: o.Pause = 0.2,
+    speed: o.Speed = 1.0,
+    sample_rate: o.SampleRate = None,
     seed: o.Seed = 0,
     lexicon: o.LexiconFile = None,
     device: o.Device = "auto",
@@ -145,8 +151,9 @@ def batch(
     from ttscli.batch_console import make_batch_reporter, show_plan
 
     voice_options = VoiceOptions(
-        voice, tacotron2, waveglow, vocoder, sigma, denoise, pause, lexicon, device, precision
-    )
+        voice, tacotron2, waveglow, vocoder, sigma, denoise, pause, speed, sample_rate, lexicon,
+        device, precision,
+    )  # fmt: skip
     request = Request(
         source, Path(output), voice_options, seed, form, name,
         parse_shard(shard) if shard else None, overwrite, fail_fast,

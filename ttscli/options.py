@@ -69,6 +69,19 @@ Denoise: TypeAlias = Annotated[
 Pause: TypeAlias = Annotated[
     float, option("--pause", "S", "Silence between sentences, seconds.", _VOICE)
 ]
+Speed: TypeAlias = Annotated[
+    float, option("--speed", "F", "Tempo without pitch change, 0.5 to 2.", _VOICE)
+]
+SampleRate: TypeAlias = Annotated[
+    int | None,
+    option(
+        "--sample-rate",
+        "HZ",
+        "Resample the output.",
+        _OUTPUT,
+        show_default="the voice's",
+    ),
+]
 Seed: TypeAlias = Annotated[int, option("--seed", "N", "Where all noise starts.", _VOICE, min=0)]
 LexiconFile: TypeAlias = Annotated[
     str | None,

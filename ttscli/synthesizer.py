@@ -27,6 +27,7 @@ from ttscli.events import (
     VoiceLoaded,
     ignore,
 )
+from ttscli.tempo import check_speed
 from ttscli.vocoders import check_vocoder
 from ttscli.voices import Voice, find_voice
 
@@ -98,6 +99,7 @@ class Synthesizer:
         frontend: text to symbols.
         sample_rate: of the engine's audio.
         pause: silence between sentences, seconds.
+        speed: tempo without pitch change; pauses stay as they are.
         on_event: takes what happens, see `ttscli.events`.
     """
 
@@ -108,9 +110,10 @@ class Synthesizer:
         *,
         sample_rate: int = 22050,
         pause: float = 0.2,
+        speed: float = 1.0,
         on_event: OnEvent = ignore,
     ) -> None:
-        self.engine, self.frontend = engine, frontend
+        self.engine, self.frontend, self.speed = engine, frontend, check_speed(speed)
         self.sample_rate, self.on_event = sample_rate, on_event
         self._silence = np.zeros(round(pause * sample_rate), np.float32)
 
@@ -127,6 +130,7 @@ class Synthesizer:
         sigma: float | None = None,
         denoise: float | None = None,
         pause: float = 0.2,
+        speed: float = 1.0,
         lexicon: str | Path | None = None,
         threads: int = 0,
         on_event: OnEvent = ignore,
@@ -144,6 +148,7 @@ class Synthesizer:
             sigma: standard deviation of WaveGlow's noise; None is the voice's.
             denoise: strength of the bias remover, 0 is off; None is the voice's.
             pause: silence between sentences, seconds.
+            speed: tempo without pitch change, 0.5 to 2; pauses stay as they are.
             lexicon: file of `word<TAB>replacement` or `word<TAB>{AA1 R P AH0}` lines.
             threads: sentences that a CPU speaks at once; 0 is one for each processor.
             on_event: takes what happens, see `ttscli.events`.
@@ -153,7 +158,7 @@ class Synthesizer:
             name, tacotron2=tacotron2, waveglow=waveglow, vocoder=vocoder, sigma=sigma,
             denoise=denoise,
         )  # fmt: skip
-        pause = check_amount("pause", pause)
+        pause, speed = check_amount("pause", pause), check_speed(speed)
         check_precision(precision)
         chosen = choose_device(device)
         frontend = _frontend(voice, lexicon)
@@ -162,6 +167,7 @@ class Synthesizer:
             frontend,
             sample_rate=voice.sample_rate,
             pause=pause,
+            speed=speed,
             on_event=on_event,
         )
         on_event(VoiceLoaded(voice.name, chosen, time.perf_counter() - started))
@@ -240,7 +246,8 @@ class Synthesizer:
         def readings() -> Iterator[Reading]:
             for line, seed in lines:
                 begun.append(line)
-                yield Reading(line.ids, np.random.SeedSequence(seed, spawn_key=(line.index,)))
+                noise = np.random.SeedSequence(seed, spawn_key=(line.index,))
+                yield Reading(line.ids, noise, self.speed)
 
         for spoken in speak_by_length(self.engine, readings(), batch_size):
             line = begun.popleft()

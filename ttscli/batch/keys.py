@@ -12,6 +12,8 @@ from pathlib import Path
 from ttscli import __version__
 from ttscli.batch.jobs import Job, VoiceOptions
 from ttscli.errors import InputError, InputErrors, TTSError, VoiceError
+from ttscli.resampling import check_sample_rate
+from ttscli.tempo import check_speed
 from ttscli.voices import Voice
 
 _ASIDE = {"name", "description", "licence"}  # of a voice: what nobody hears
@@ -64,6 +66,8 @@ class Keys:
             "voice": self.content(voice),
             "vocoder": options.vocoder,
             "pause": check_amount("pause", options.pause),
+            "speed": check_speed(options.speed),
+            "sample_rate": check_sample_rate(options.sample_rate or voice.sample_rate),
             "precision": options.precision,
             "lexicon": self._file(Path(options.lexicon)) if options.lexicon else None,
         }

@@ -77,6 +77,7 @@ def load_voice(options: VoiceOptions) -> Voice:
     from ttscli.synthesizer import Synthesizer
 
     fields = asdict(options)
+    del fields["sample_rate"]  # its files are resampled
     return Synthesizer.from_voice(fields.pop("voice"), **fields, threads=1)
 
 
@@ -97,6 +98,7 @@ class Speaker:
 
     def voice(self, options: VoiceOptions) -> Voice:
         """The voice of these options, loaded if it is not; the longest unused gives way."""
+        options = replace(options, sample_rate=None)  # which is none of the voice's business
         voice = self._voices.pop(options, None)
         if voice is None:
             while len(self._voices) >= MOST_VOICES:
@@ -192,7 +194,7 @@ def _outcome(job: Job, pieces: Iterable[Speech], sample_rate: int, notes: _Notes
 
     file = io.BytesIO()
     sentences: list[Sentence] = []
-    with encode_audio(job.path, sample_rate, file, notes) as writer:
+    with encode_audio(job.path, sample_rate, file, job.options.sample_rate, notes) as writer:
         for piece in pieces:
             writer.write(piece.samples)
             sentences += piece.sentences
