@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, BinaryIO, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -95,7 +95,7 @@ def pcm16(samples: Samples) -> bytes:
 class Encoder:
     """Turns samples into the bytes of one format; this one into bare 16-bit numbers."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self.file = file
 
     def write(self, samples: Samples) -> None:
@@ -112,7 +112,7 @@ class Encoder:
 class WavEncoder(Encoder):
     """16-bit WAV; where the file can seek, its header gets the true sizes at the end."""
 
-    def __init__(self, file: BinaryIO, sample_rate: int, *, seekable: bool) -> None:
+    def __init__(self, file: IO[bytes], sample_rate: int, *, seekable: bool) -> None:
         super().__init__(file)
         self.sample_rate, self.seekable = sample_rate, seekable
         self._bytes = -1  # the header is not written either
@@ -148,7 +148,7 @@ class WavEncoder(Encoder):
 class _ErrorKeepingFile:
     """A file whose errors are kept: soundfile calls it from C, where exceptions are lost."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self.error: BaseException | None = None
         self.closed = False
@@ -198,7 +198,7 @@ def signals_deferred() -> Iterator[None]:
 class SoundFileEncoder(Encoder):
     """FLAC, Ogg Vorbis, Opus or MP3 by libsndfile."""
 
-    def __init__(self, file: BinaryIO, sample_rate: int, container: str, codec: str) -> None:
+    def __init__(self, file: IO[bytes], sample_rate: int, container: str, codec: str) -> None:
         import soundfile
 
         super().__init__(file)
@@ -242,7 +242,7 @@ class AudioWriter:
     """Takes speech piece by piece, limits it to full scale and counts what needed that."""
 
     def __init__(
-        self, path: str, file: BinaryIO, encoder: Encoder, sample_rate: int, on_event: OnEvent
+        self, path: str, file: IO[bytes], encoder: Encoder, sample_rate: int, on_event: OnEvent
     ) -> None:
         self.path, self.sample_rate = path, sample_rate
         self.resampler: Resampler | None = None
@@ -318,6 +318,16 @@ def open_audio(
 
 
 @contextmanager
+def stream_audio(
+    file: IO[bytes], name: str, sample_rate: int, *, raw: bool = False
+) -> Iterator[AudioWriter]:
+    """Write WAV, or bare samples, into something that is open already."""
+    form = "raw" if raw else ""
+    with _encoding(file, name, form, (sample_rate, None), False, ignore) as writer:
+        yield writer
+
+
+@contextmanager
 def encode_audio(
     name: str,
     sample_rate: int,
@@ -336,7 +346,7 @@ def encode_audio(
 
 @contextmanager
 def _encoding(
-    file: BinaryIO,
+    file: IO[bytes],
     path: str,
     form: str,
     rates: tuple[int, int | None],

@@ -50,6 +50,9 @@ def synth(
     file: o.TextFile = None,
     output: o.Output = None,
     raw: o.Raw = False,
+    play: o.Play = False,
+    subtitles: o.Subtitles = None,
+    plot: o.Plot = None,
     voice: o.VoiceName = "small",
     tacotron2: o.Tacotron2File = None,
     waveglow: o.WaveGlowFile = None,
@@ -75,11 +78,11 @@ def synth(
     file is printed: aplay "$(ttscli synth Hello world.)"
     """
     words = read_text(text, file)
-    target = output or ("-" if raw else "speech.wav")
+    target = output or ("-" if raw else None if play else "speech.wav")
     if target == "/dev/stdout":
         target = "-"  # by that name its path would be printed into the audio
 
-    from ttscli.audio import open_audio
+    from ttscli.outputs import Targets, open_outputs
     from ttscli.synthesizer import Synthesizer
     from ttscli.voices import find_voice
 
@@ -87,9 +90,9 @@ def synth(
     unfinished = []
     with (
         make_reporter(quiet, json, verbose, audio_on_stdout=target == "-") as report,
-        open_audio(
-            target, chosen.sample_rate, raw=raw, to_rate=sample_rate, on_event=report
-        ) as writer,
+        open_outputs(
+            Targets(target, raw, sample_rate, subtitles, plot, play), chosen.sample_rate, report
+        ) as outputs,
     ):
         synthesizer = Synthesizer.from_voice(
             chosen, device=device, precision=precision, tacotron2=tacotron2, waveglow=waveglow,
@@ -97,7 +100,7 @@ def synth(
             lexicon=lexicon, threads=threads, on_event=report,
         )  # fmt: skip
         for number, speech in enumerate(synthesizer.stream(words, seed), start=1):
-            writer.write(speech.samples)
+            outputs.write(speech)
             unfinished += [] if speech.finished else [f'{number} "{speech.text:.40}"']
     if unfinished:
         what = f"{len(unfinished)} of {number} sentences did not come to an end: "
@@ -110,6 +113,7 @@ def batch(
     output: o.BatchFolder = "speech",
     form: o.Form = None,
     name: o.Name = "",
+    subtitles: o.SubtitleFormat = None,
     batch_size: o.BatchSize = "auto",
     workers: o.Workers = 0,
     engine: o.EngineName = "local",
@@ -156,7 +160,7 @@ def batch(
     )  # fmt: skip
     request = Request(
         source, Path(output), voice_options, seed, form, name,
-        parse_shard(shard) if shard else None, overwrite, fail_fast,
+        parse_shard(shard) if shard else None, overwrite, fail_fast, subtitles,
     )  # fmt: skip
     with make_batch_reporter(quiet or dry_run, json and not dry_run, verbose) as report:
         speaker = choose_engine(

@@ -7,12 +7,13 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ttscli.audio import Audio, Samples
 from ttscli.devices import check_precision, choose_device
@@ -28,11 +29,13 @@ from ttscli.events import (
     ignore,
 )
 from ttscli.tempo import check_speed
+from ttscli.text.symbols import SYMBOLS
+from ttscli.timings import Word, word_times
 from ttscli.vocoders import check_vocoder
 from ttscli.voices import Voice, find_voice
 
 if TYPE_CHECKING:
-    from ttscli.text.frontend import Frontend
+    from ttscli.text.frontend import Encoded, Frontend
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,27 @@ class Sentence:
     """How many samples it has."""
     finished: bool
     """False if it ran into the step limit: its end may be noise, or missing."""
+    words: tuple[Word, ...] = ()
+    """When its words are said, in the speech."""
+    view: View | None = field(default=None, compare=False, repr=False)
+    """What the models saw of it."""
+
+    def later(self, samples: int) -> Sentence:
+        """The same sentence in a speech that starts so much earlier."""
+        words = tuple(word.later(samples) for word in self.words)
+        return replace(self, start=self.start + samples, words=words)
+
+
+@dataclass(frozen=True)
+class View:
+    """A sentence as the models saw it."""
+
+    symbols: tuple[str, ...]
+    """What was read (T,)."""
+    mel: NDArray[np.float32]
+    """Its log-mel (M, F)."""
+    alignment: NDArray[np.float32]
+    """The attention that read it (F, T)."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +81,11 @@ class Speech(Audio):
     """What was to be said."""
     sentences: tuple[Sentence, ...] = ()
     """Its sentences, in order."""
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """Its words, in order, and when each is said."""
+        return tuple(word for sentence in self.sentences for word in sentence.words)
 
     @property
     def finished(self) -> bool:
@@ -79,8 +108,8 @@ class _Line:
     """Its place among the sentences of that text, from 0."""
     text: str
     """As it was given."""
-    ids: list[int]
-    """As the voice reads it: an id per symbol."""
+    encoded: Encoded
+    """As the voice reads it."""
     first: bool
     """Whether it is the first of its text that is spoken."""
     last: bool
@@ -229,7 +258,7 @@ class Synthesizer:
             if line is not None:
                 yield line
             first = line is None
-            line = _Line(text, index, sentence, encoded.ids, first, False, done, total)
+            line = _Line(text, index, sentence, encoded, first, False, done, total)
         if line is None:
             raise InputError("there is nothing to say: no word in the text can be spoken")
         yield replace(line, last=True)
@@ -247,7 +276,7 @@ class Synthesizer:
             for line, seed in lines:
                 begun.append(line)
                 noise = np.random.SeedSequence(seed, spawn_key=(line.index,))
-                yield Reading(line.ids, noise, self.speed)
+                yield Reading(line.encoded.ids, noise, self.speed)
 
         for spoken in speak_by_length(self.engine, readings(), batch_size):
             line = begun.popleft()
@@ -266,9 +295,14 @@ class Synthesizer:
             SentenceSpoken(line.index, line.text, line.characters, line.total_characters, duration)
         )
         silence = self._silence[:0] if line.first else self._silence
-        sentence = Sentence(line.text, len(silence), len(samples), spoken.finished)
+        words = word_times(
+            line.text, line.encoded, spoken.alignment, len(samples), self.sample_rate
+        )
+        symbols = tuple(SYMBOLS[index] for index in line.encoded.ids)
+        view = View(symbols, spoken.mel, spoken.alignment)
+        sentence = Sentence(line.text, 0, len(samples), spoken.finished, words, view)
         joined = np.concatenate([silence, samples])
-        return Speech(joined, self.sample_rate, line.text, (sentence,))
+        return Speech(joined, self.sample_rate, line.text, (sentence.later(len(silence)),))
 
     def _joined(self, text: str, pieces: Iterable[Speech]) -> Speech:
         """One speech of many pieces."""
@@ -276,7 +310,7 @@ class Synthesizer:
         sentences: list[Sentence] = []
         start = 0
         for piece in pieces:
-            sentences += (replace(s, start=s.start + start) for s in piece.sentences)
+            sentences += (sentence.later(start) for sentence in piece.sentences)
             samples.append(piece.samples)
             start += len(piece.samples)
         return Speech(np.concatenate(samples), self.sample_rate, text, tuple(sentences))

@@ -70,6 +70,8 @@ class Job:
     """Which voice speaks it; jobs share equal ones."""
     line: int
     """Where the input has it."""
+    subtitles: str = ""
+    """The name of its file of subtitles; empty if there is none."""
 
 
 def _text(value: object) -> str:

@@ -51,7 +51,8 @@ class Keys:
     def key(self, job: Job, ending: str) -> str:
         """The key of a job whose file has that ending."""
         head = self._heads[job.options]
-        return _digest(f"{head}\n{ending}\n{job.seed}\n{job.text}".encode())
+        parts = (head, ending + Path(job.subtitles).suffix, job.seed, job.text)
+        return _digest("\n".join(map(str, parts)).encode())
 
     def head(self, options: VoiceOptions) -> str:
         """What is the same for all jobs with these options."""

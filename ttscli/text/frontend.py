@@ -15,6 +15,9 @@ from ttscli.text.cleaners import CLEANERS
 from ttscli.text.symbols import FIRST_SOUND, SYMBOL_TO_ID, WRITTEN
 
 _UNWRITABLE = re.compile(f"[^{re.escape(''.join(sorted(WRITTEN)))}]")
+_TOKEN = re.compile(r"(?:\{[^{}]*\}|\S)+")
+_SPACE = re.compile(r"\s*")
+_MOST_GROUPED = 32  # tokens that become one word
 _ENDS = re.compile(r"[-!,.:;?]['() ]*\Z")
 
 
@@ -40,6 +43,20 @@ class DroppedText:
 
 
 @dataclass(frozen=True)
+class Word:
+    """A word of a sentence: where it was written, and where it is among the symbols."""
+
+    start: int
+    """Its first character in the sentence."""
+    end: int
+    """The character behind its last."""
+    first: int
+    """Index of its first symbol."""
+    last: int
+    """Index of the symbol behind its last."""
+
+
+@dataclass(frozen=True)
 class Encoded:
     """A sentence as a voice reads it."""
 
@@ -49,6 +66,8 @@ class Encoded:
     """What is spoken: the letters of the ids, and the phones in braces."""
     dropped: tuple[DroppedText, ...]
     """What is not; without spaces, quotation marks and brackets, which nobody expects to hear."""
+    words: tuple[Word, ...] = ()
+    """What sounds, in order; figures and the like are one word, whatever is said for them."""
 
     @property
     def speakable(self) -> bool:
@@ -84,6 +103,15 @@ class Frontend:
     def encode(self, sentence: str) -> Encoded:
         """Turn a sentence, with ``{ARPAbet}`` or without, into ids."""
         dropped: Counter[str] = Counter()
+        text = self._spoken(sentence, dropped)
+        words = self._words(sentence, text)
+        if self._final_stop and text.strip() and not _ENDS.search(text):
+            text = text.rstrip() + "."
+        report = tuple(DroppedText(*item) for item in dropped.items())
+        return Encoded(_ids(text), text, report, words)
+
+    def _spoken(self, sentence: str, dropped: Counter[str]) -> str:
+        """What is spoken for a sentence: letters and phones."""
         text = sanitise(sentence)
         for lexicon in self._before:
             text = lexicon.apply(text)
@@ -92,10 +120,38 @@ class Frontend:
         text = outside_braces(text, lambda plain: self._clean(plain, dropped))
         for lexicon in self._after:
             text = lexicon.apply(text)
-        text = BRACES.sub(lambda match: _known_phones(match[1], dropped), text)
-        if self._final_stop and text.strip() and not _ENDS.search(text):
-            text = text.rstrip() + "."
-        return Encoded(_ids(text), text, tuple(DroppedText(*item) for item in dropped.items()))
+        return BRACES.sub(lambda match: _known_phones(match[1], dropped), text)
+
+    def _words(self, sentence: str, text: str) -> tuple[Word, ...]:
+        """Where the words of a sentence are in what is spoken for it.
+
+        A word is as few tokens as give, by themselves, what stands in the text: more than one
+        only where the user's lexicon, or the cleaners, made one thing of several.
+        """
+        words: list[Word] = []
+        position = symbols = grouped = start = 0
+        for token in _TOKEN.finditer(sentence):
+            if not grouped:
+                start = token.start()
+            grouped += 1
+            if grouped > _MOST_GROUPED:
+                continue
+            piece = self._spoken(sentence[start : token.end()], Counter()).strip()
+            if not piece:
+                grouped = 0
+                continue
+            gap = _SPACE.match(text, position)
+            begin = gap.end() if gap else position
+            end = begin + len(piece)
+            if text.startswith(piece, begin) and (end == len(text) or text[end].isspace()):
+                first = symbols + begin - position
+                symbols, position, grouped = first + len(_ids(piece)), end, 0
+                if _sounds(piece):
+                    words.append(Word(start, token.end(), first, symbols))
+        rest = text[position:].rstrip()
+        if grouped and _sounds(rest):
+            words.append(Word(start, len(sentence), symbols, symbols + len(_ids(rest))))
+        return tuple(words)
 
     def _clean(self, text: str, dropped: Counter[str]) -> str:
         """Reduce text without pronunciations to characters that have an id."""
@@ -110,6 +166,10 @@ class Frontend:
             if character in LEFT_TO_CLEANERS:
                 dropped[character] += 1
         return _UNWRITABLE.sub("", text)
+
+
+def _sounds(text: str) -> bool:
+    return any(map(str.isalpha, text))
 
 
 def _known_phones(phones: str, dropped: Counter[str]) -> str:
