@@ -72,11 +72,11 @@ def attention(frames: list[int]) -> np.ndarray:
 
 def test_times_are_those_of_the_attention() -> None:
     encoded = Frontend(ENGLISH).encode("ab, c.")
-    frames = [3, 4, 5, 1, 6, 2]  # a b , _ c .
-    first, second = word_times("ab, c.", encoded, attention(frames), 21 * 256, 22050)
+    frames = [3, 4, 15, 1, 6, 2]  # a b , _ c .
+    first, second = word_times("ab, c.", encoded, attention(frames), 31 * 256, 22050)
     assert (first.text, first.start, first.end) == ("ab,", 0, 7 * 256)
-    assert (second.text, second.start, second.end) == ("c.", 13 * 256, 19 * 256)
-    assert second.start_s == 13 * 256 / 22050
+    assert (second.text, second.start, second.end) == ("c.", 23 * 256, 29 * 256)
+    assert second.start_s == 23 * 256 / 22050
     assert second.place == 4
 
 
@@ -87,8 +87,8 @@ def test_a_figure_that_is_read_as_several_words_is_one() -> None:
     encoded = Encoded(ids, "ab cd e", (), words)
     found = word_times("$22 e", encoded, attention([1] * 7), 700, 22050)
     assert [(word.text, word.start, word.end) for word in found] == [
-        ("$22", 0, 500),
-        ("e", 600, 700),
+        ("$22", 0, 550),  # a space takes time, but between words there is no silence
+        ("e", 550, 700),
     ]
 
 

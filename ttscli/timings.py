@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from ttscli.text.frontend import Encoded
 from ttscli.text.frontend import Word as Place
 from ttscli.text.symbols import FIRST_SOUND
+
+_NO_PAUSE_S = 0.08  # seconds between words that are said without a pause
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,19 @@ def word_times(
             start, end = int(bounds[sounds[0]]), int(bounds[sounds[-1] + 1])
             text = " ".join(sentence[place.start : place.end].split())
             words.append(Word(text, start, end, sample_rate, place.start))
-    return tuple(words)
+    return _closed(words, round(_NO_PAUSE_S * sample_rate))
+
+
+def _closed(words: Sequence[Word], most: int) -> tuple[Word, ...]:
+    """Words without the short gaps between them: the attention gives a space a little time, but
+    nothing is silent there."""
+    closed = list(words)
+    for index, (before, after) in enumerate(pairwise(words)):
+        if after.start - before.end < most:
+            middle = (before.end + after.start) // 2
+            closed[index] = replace(closed[index], end=middle)
+            closed[index + 1] = replace(after, start=middle)
+    return tuple(closed)
 
 
 def symbol_bounds(alignment: NDArray[np.float32], samples: int) -> NDArray[np.int64]:
