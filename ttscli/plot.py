@@ -109,7 +109,7 @@ def _draw_attention(panel: Any, sentence: Sentence, rate: int) -> None:
     )  # fmt: skip
     for word in sentence.words:
         panel.axvline(word.start_s, color="white", alpha=0.2, linewidth=0.7)
-    if len(view.symbols) <= 45:  # more would touch each other
+    if len(view.symbols) <= 30:  # more would touch each other
         names = [symbol.removeprefix("@").replace(" ", "␣") for symbol in view.symbols]
         panel.set_yticks([index + 0.5 for index in range(len(names))], names, fontsize=5.5)
     _tidy(panel)
