@@ -26,7 +26,6 @@ from ttscli.audio import (
     CODECS,
     ENDINGS,
     Audio,
-    Resampler,
     Samples,
     SoundFileEncoder,
     open_audio,
@@ -35,6 +34,7 @@ from ttscli.audio import (
 )
 from ttscli.errors import ClosedPipeError, OutputError, UsageError
 from ttscli.events import Event, Limited, Resampled, Written
+from ttscli.resampling import Resampler
 
 RATE = 22050
 Capture: TypeAlias = pytest.CaptureFixture[bytes]
@@ -93,6 +93,46 @@ def test_formats_give_the_sound_back(tmp_path: Path, ending: str) -> None:
         expected = whole_resampled(expected, 24000)
     assert len(samples) == len(expected)
     assert np.corrcoef(samples, expected)[0, 1] > 0.99
+
+
+@pytest.mark.parametrize(
+    ("ending", "rate"),
+    [(".wav", 8000), (".flac", 44100), (".ogg", 16000), (".opus", 16000), (".mp3", 48000),
+     (".wav", 22051)],
+)  # fmt: skip
+def test_another_sample_rate(ending: str, rate: int, tmp_path: Path) -> None:
+    import soundfile
+
+    path = tmp_path / f"x{ending}"
+    events: list[Event] = []
+    with open_audio(path, RATE, to_rate=rate, on_event=events.append) as output:
+        for piece in pieces(tone()):
+            output.write(piece)
+    samples, found = soundfile.read(path, dtype="float32")
+    expected = whole_resampled(tone(), rate)
+    assert found == rate
+    assert len(samples) == len(expected) == -(-len(tone()) * rate // RATE)
+    assert np.corrcoef(samples, expected)[0, 1] > 0.99
+    assert events == [Written(str(path), len(samples) / rate, len(samples), rate)]
+    other = tmp_path / f"y{ending}"
+    Audio(tone(), RATE).save(other, sample_rate=rate)
+    again, _ = soundfile.read(other, dtype="float32")
+    np.testing.assert_allclose(again, samples, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "why"),
+    [
+        ("x.wav", 3999, "from 4000 to 192000, not 3999"),
+        ("x.wav", 192001, "from 4000 to 192000"),
+        ("x.opus", 44100, r"\.opus files cannot have .* 44100; use one of 8000 12000"),
+        ("x.mp3", 96000, r"\.mp3 files cannot have"),
+    ],
+)
+def test_sample_rates_that_are_refused(name: str, rate: int, why: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=why), open_audio(tmp_path / name, RATE, to_rate=rate):
+        pass
+    assert not list(tmp_path.iterdir())
 
 
 def test_events(tmp_path: Path) -> None:

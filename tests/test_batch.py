@@ -21,7 +21,7 @@ from ttscli.batch.jobs import Job, VoiceOptions
 from ttscli.batch.local import LocalEngine
 from ttscli.batch.manifest import Manifest
 from ttscli.batch.runner import Batch, Engine, Failure, Request
-from ttscli.batch.speaking import Outcome, Speaker, fitting_batch_size
+from ttscli.batch.speaking import LoadVoice, Outcome, Speaker, fitting_batch_size, load_voice
 from ttscli.batch.workers import Orders
 from ttscli.errors import InputErrors, LockedError, SpeechError, TemporaryError, TTSError
 from ttscli.events import BatchFinished, BatchPlanned, Event, UtteranceSpoken, WorkerLost
@@ -33,8 +33,10 @@ LINES = [f"Line {number}." for number in range(1, 21)]
 class InProcess:
     """An engine without processes, which remembers what it was given."""
 
-    def __init__(self, batch_size: int = 0, chunk: int = 1) -> None:
-        self.speaker = Speaker(batch_voices.load, batch_size)
+    def __init__(
+        self, batch_size: int = 0, chunk: int = 1, load: LoadVoice = batch_voices.load
+    ) -> None:
+        self.speaker = Speaker(load, batch_size)
         self.chunk, self.spoken = chunk, 0
 
     def speak(self, jobs: Sequence[Job]) -> Generator[Outcome, None, None]:
@@ -144,6 +146,21 @@ def test_record(here: Path) -> None:
     }  # fmt: skip
 
 
+def test_speed_and_sample_rate(here: Path) -> None:
+    """With the built-in voice: files are those of synth, whatever a row asks for."""
+    source = write(["id,text,speed,sample_rate", "a,Hi.,1.5,16000", "b,Hi.,,"], "in.csv")
+    assert run(source, InProcess(load=load_voice), options=VoiceOptions(speed=0.8))[0] == []
+    for name, speed, rate in (("a", 1.5, 16000), ("b", 0.8, None)):
+        speech = Synthesizer.from_voice("small", device="cpu", speed=speed)("Hi.")
+        speech.save("expected.wav", sample_rate=rate)
+        assert Path(f"out/{name}.wav").read_bytes() == Path("expected.wav").read_bytes()
+    first, _ = records()
+    assert first["sample_rate"] == 16000
+    assert first["samples"] == -(
+        -len(Synthesizer.from_voice("small", device="cpu", speed=1.5)("Hi.").samples) * 320 // 441
+    )
+
+
 def test_events(here: Path) -> None:
     _, events = run(["Hi.", "endless."])
     planned, first, failed, finished = events
@@ -190,6 +207,8 @@ def test_changes_redo_just_those_lines(here: Path) -> None:
         {"seed": 1},
         {"options": VoiceOptions(sigma=0.1)},
         {"options": VoiceOptions(pause=0.1)},
+        {"options": VoiceOptions(speed=1.25)},
+        {"options": VoiceOptions(sample_rate=16000)},
     ],
 )
 def test_changed_options_redo_all(here: Path, change: dict[str, Any]) -> None:

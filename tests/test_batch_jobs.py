@@ -104,6 +104,9 @@ def test_unknown_format(path: str) -> None:
         ("text,seed\nHi.,-1\n", "jobs.csv", "jobs.csv:2: column 'seed': '-1' is not a whole"),
         ("text,seed\nHi.,1.5\n", "jobs.csv", "jobs.csv:2: column 'seed': '1.5' is not a whole"),
         ("text,sigma\nHi.,nan\n", "jobs.csv", "jobs.csv:2: column 'sigma': 'nan' is not a"),
+        ("text,speed\nHi.,3\n", "jobs.csv", "jobs.csv:2: column 'speed': '3' is refused: the s"),
+        ("text,speed\nHi.,x\n", "jobs.csv", "jobs.csv:2: column 'speed': 'x' is not a number"),
+        ("text,sample_rate\nHi.,1\n", "jobs.csv", "jobs.csv:2: column 'sample_rate': '1' is ref"),
         ("text,vocoder\nHi.,x\n", "jobs.csv", "jobs.csv:2: column 'vocoder': 'x' is neither"),
         ('{"text": "Hi."}\n{"text": 3}\n', "x.jsonl", "x.jsonl:2: column 'text': 3 is not a text"),
         ('{"text": "Hi."\n', "x.jsonl", "x.jsonl:1: this line is not a JSON object"),
@@ -119,6 +122,22 @@ def test_unknown_format(path: str) -> None:
 )
 def test_faults(content: str, path: str, expected: str) -> None:
     assert errors_of(content, path)[0].startswith(expected)
+
+
+def test_speed_and_sample_rate() -> None:
+    first, second = jobs_of("text,speed,sample_rate\nHi.,1.5,16000\nBye.,,\n")
+    assert first.options == VoiceOptions(speed=1.5, sample_rate=16000)
+    assert second.options == VoiceOptions()
+
+
+def test_a_sample_rate_that_the_format_cannot_have() -> None:
+    content = "text,sample_rate\nHi.,44100\nHi.,48000\n"
+    errors = errors_of(content, template="{index}.opus")
+    assert len(errors) == 1
+    assert errors[0].startswith("jobs.csv:2: column 'sample_rate': .opus files cannot have")
+    reader, options = READERS["txt"], VoiceOptions(sample_rate=44100)
+    with pytest.raises(UsageError, match=r"\.opus files"):  # said once, without a line
+        read_jobs(reader, "x", "A.\nB.", template="{index}.opus", seed=0, options=options)
 
 
 def test_all_faults_in_one_list() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import math
 import os
 import signal
 import struct
@@ -14,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, BinaryIO, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +21,7 @@ import numpy.typing as npt
 from ttscli.errors import OutputError, UsageError
 from ttscli.events import Limited, OnEvent, Resampled, Written, ignore
 from ttscli.files import atomic_file, is_stream, open_stream, output_errors
+from ttscli.resampling import Resampler, check_sample_rate, opus_rate
 
 Samples: TypeAlias = npt.NDArray[np.float32]
 
@@ -32,7 +32,6 @@ CODECS = {
     ".mp3": ("MP3", "MPEG_LAYER_III"),
 }
 ENDINGS = (".wav", *CODECS)
-OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 
 _KNEE = 0.95  # magnitudes up to this one pass the limiter unchanged
 _BLOCK = 1 << 14  # samples: libsndfile's Vorbis overflows the stack on minutes at once
@@ -55,9 +54,18 @@ class Audio:
         """Length, seconds."""
         return len(self.samples) / self.sample_rate
 
-    def save(self, path: str | Path, on_event: OnEvent = ignore) -> None:
-        """Write a file; its ending names the format: .wav .flac .ogg .opus .mp3."""
-        with open_audio(path, self.sample_rate, on_event=on_event) as output:
+    def save(
+        self, path: str | Path, on_event: OnEvent = ignore, *, sample_rate: int | None = None
+    ) -> None:
+        """Write a file; its ending names the format: .wav .flac .ogg .opus .mp3.
+
+        Args:
+            path: the file.
+            on_event: takes `Resampled`, `Limited` and `Written`.
+            sample_rate: of the file; None is the audio's.
+        """
+        opened = open_audio(path, self.sample_rate, to_rate=sample_rate, on_event=on_event)
+        with opened as output:
             output.write(self.samples)
 
     def wav(self) -> bytes:
@@ -84,45 +92,10 @@ def pcm16(samples: Samples) -> bytes:
     return np.rint(samples * 32767).astype("<i2").tobytes()
 
 
-class Resampler:
-    """Changes the sample rate of a signal that comes in pieces, as if it came in one."""
-
-    def __init__(self, from_rate: int, to_rate: int) -> None:
-        divisor = math.gcd(from_rate, to_rate)
-        self.up, self.down = to_rate // divisor, from_rate // divisor
-        # resample_poly's filter reaches 10 samples of the lower rate to either side.
-        reach = math.ceil(10 * max(self.up, self.down) / self.up) + 1
-        self._context = math.ceil(reach / self.down) * self.down
-        self._pending = np.zeros(self._context, np.float32)  # the last context, then new samples
-
-    def write(self, samples: Samples) -> Samples:
-        """Take (S,) samples; return those of the output that no later sample can change."""
-        self._pending = np.concatenate([self._pending, samples])
-        ready = (len(self._pending) - 2 * self._context) // self.down * self.down
-        return self._convert(ready) if ready > 0 else samples[:0]
-
-    def finish(self) -> Samples:
-        """The rest of the output: in all, ceil(S * to_rate / from_rate) samples."""
-        rest = len(self._pending) - self._context
-        self._pending = np.pad(self._pending, (0, self._context))
-        return self._convert(rest)
-
-    def _convert(self, length: int) -> Samples:
-        """Convert the next `length` samples and drop what no later ones need."""
-        from scipy.signal import resample_poly
-
-        block = self._pending[: length + 2 * self._context]
-        self._pending = self._pending[length:]
-        start = self._context * self.up // self.down
-        converted = resample_poly(block, self.up, self.down)
-        count = math.ceil(length * self.up / self.down)
-        return np.asarray(converted[start : start + count], np.float32)
-
-
 class Encoder:
     """Turns samples into the bytes of one format; this one into bare 16-bit numbers."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self.file = file
 
     def write(self, samples: Samples) -> None:
@@ -139,7 +112,7 @@ class Encoder:
 class WavEncoder(Encoder):
     """16-bit WAV; where the file can seek, its header gets the true sizes at the end."""
 
-    def __init__(self, file: BinaryIO, sample_rate: int, *, seekable: bool) -> None:
+    def __init__(self, file: IO[bytes], sample_rate: int, *, seekable: bool) -> None:
         super().__init__(file)
         self.sample_rate, self.seekable = sample_rate, seekable
         self._bytes = -1  # the header is not written either
@@ -175,7 +148,7 @@ class WavEncoder(Encoder):
 class _ErrorKeepingFile:
     """A file whose errors are kept: soundfile calls it from C, where exceptions are lost."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self.error: BaseException | None = None
         self.closed = False
@@ -225,7 +198,7 @@ def signals_deferred() -> Iterator[None]:
 class SoundFileEncoder(Encoder):
     """FLAC, Ogg Vorbis, Opus or MP3 by libsndfile."""
 
-    def __init__(self, file: BinaryIO, sample_rate: int, container: str, codec: str) -> None:
+    def __init__(self, file: IO[bytes], sample_rate: int, container: str, codec: str) -> None:
         import soundfile
 
         super().__init__(file)
@@ -269,7 +242,7 @@ class AudioWriter:
     """Takes speech piece by piece, limits it to full scale and counts what needed that."""
 
     def __init__(
-        self, path: str, file: BinaryIO, encoder: Encoder, sample_rate: int, on_event: OnEvent
+        self, path: str, file: IO[bytes], encoder: Encoder, sample_rate: int, on_event: OnEvent
     ) -> None:
         self.path, self.sample_rate = path, sample_rate
         self.resampler: Resampler | None = None
@@ -307,7 +280,12 @@ class AudioWriter:
 
 @contextmanager
 def open_audio(
-    target: str | Path, sample_rate: int, *, raw: bool = False, on_event: OnEvent = ignore
+    target: str | Path,
+    sample_rate: int,
+    *,
+    raw: bool = False,
+    to_rate: int | None = None,
+    on_event: OnEvent = ignore,
 ) -> Iterator[AudioWriter]:
     """Open an output; it is complete when the block ends, and not there if the block fails.
 
@@ -316,6 +294,7 @@ def open_audio(
             output, which take WAV as it comes.
         sample_rate: of the samples to come.
         raw: write bare 16-bit little-endian samples instead.
+        to_rate: of the output, if it is to be another one.
         on_event: takes `Resampled`, `Limited` and `Written`.
     """
     path = str(target)
@@ -326,32 +305,61 @@ def open_audio(
     if not raw and not stream and ending not in ENDINGS:
         what = f"unknown ending '{ending}'" if ending else "the name has no ending"
         raise UsageError(what, where=path, todo=f"use one of {' '.join(ENDINGS)}")
+    if to_rate is not None:
+        check_sample_rate(to_rate, "" if stream else ending)
     if not raw and stream and ending in CODECS:
         raise UsageError(f"{ending} cannot be streamed", where=path, todo="stream WAV or --raw")
     with open_stream(path) if stream else atomic_file(path) as file:
         form = "raw" if raw else ending
-        with _encoding(file, path, form, sample_rate, not stream, on_event) as writer:
+        rates = sample_rate, to_rate
+        with _encoding(file, path, form, rates, not stream, on_event) as writer:
             yield writer
     writer.report()
 
 
 @contextmanager
+def stream_audio(
+    file: IO[bytes], name: str, sample_rate: int, *, raw: bool = False
+) -> Iterator[AudioWriter]:
+    """Write WAV, or bare samples, into something that is open already."""
+    form = "raw" if raw else ""
+    with _encoding(file, name, form, (sample_rate, None), False, ignore) as writer:
+        yield writer
+
+
+@contextmanager
 def encode_audio(
-    name: str, sample_rate: int, file: io.BytesIO, on_event: OnEvent = ignore
+    name: str,
+    sample_rate: int,
+    file: io.BytesIO,
+    to_rate: int | None = None,
+    on_event: OnEvent = ignore,
 ) -> Iterator[AudioWriter]:
     """Encode into memory the very bytes that `open_audio` would write into a file of this name."""
     ending = Path(name).suffix.lower()
-    with _encoding(file, name, ending, sample_rate, True, on_event) as writer:
+    if to_rate is not None:
+        check_sample_rate(to_rate, ending)
+    with _encoding(file, name, ending, (sample_rate, to_rate), True, on_event) as writer:
         yield writer
     writer.report()
 
 
 @contextmanager
 def _encoding(
-    file: BinaryIO, path: str, form: str, sample_rate: int, seekable: bool, on_event: OnEvent
+    file: IO[bytes],
+    path: str,
+    form: str,
+    rates: tuple[int, int | None],
+    seekable: bool,
+    on_event: OnEvent,
 ) -> Iterator[AudioWriter]:
-    """A writer into an open file in a format: raw, or what an ending means."""
-    rate = _opus_rate(sample_rate) if form == ".opus" else sample_rate
+    """A writer into an open file in a format: raw, or what an ending means.
+
+    Args:
+        rates: of the samples to come, and of the output if that is asked for.
+    """
+    sample_rate, to_rate = rates
+    rate = to_rate or (opus_rate(sample_rate) if form == ".opus" else sample_rate)
     if form == "raw":
         encoder = Encoder(file)
     elif form in CODECS:
@@ -362,15 +370,11 @@ def _encoding(
     writer = AudioWriter(path, file, encoder, rate, on_event)
     if rate != sample_rate:
         writer.resampler = Resampler(sample_rate, rate)
-        on_event(Resampled(path, sample_rate, rate))
+        if to_rate is None:
+            on_event(Resampled(path, sample_rate, rate))
     try:
         yield writer
         writer.finish()
     except BaseException:
         encoder.abandon()
         raise
-
-
-def _opus_rate(sample_rate: int) -> int:
-    """The rate Opus takes: this one, else the next above it, else its highest."""
-    return next((rate for rate in OPUS_RATES if rate >= sample_rate), OPUS_RATES[-1])

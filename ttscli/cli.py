@@ -50,6 +50,9 @@ def synth(
     file: o.TextFile = None,
     output: o.Output = None,
     raw: o.Raw = False,
+    play: o.Play = False,
+    subtitles: o.Subtitles = None,
+    plot: o.Plot = None,
     voice: o.VoiceName = "small",
     tacotron2: o.Tacotron2File = None,
     waveglow: o.WaveGlowFile = None,
@@ -58,6 +61,8 @@ def synth(
     denoise: o.Denoise = None,
     pause: o.Pause = 0.2,
     paragraph_pause: o.ParagraphPause = None,
+    speed: o.Speed = 1.0,
+    sample_rate: o.SampleRate = None,
     seed: o.Seed = 0,
     lexicon: o.LexiconFile = None,
     emoji: o.Emoji = False,
@@ -79,11 +84,11 @@ def synth(
     if explain:
         show_explained(words, voice, lexicon, emoji, json)
         return
-    target = output or ("-" if raw else "speech.wav")
+    target = output or ("-" if raw else None if play else "speech.wav")
     if target == "/dev/stdout":
         target = "-"  # by that name its path would be printed into the audio
 
-    from ttscli.audio import open_audio
+    from ttscli.outputs import Targets, open_outputs
     from ttscli.synthesizer import Synthesizer
     from ttscli.voices import find_voice
 
@@ -91,16 +96,18 @@ def synth(
     unfinished = []
     with (
         make_reporter(quiet, json, verbose, audio_on_stdout=target == "-") as report,
-        open_audio(target, chosen.sample_rate, raw=raw, on_event=report) as writer,
+        open_outputs(
+            Targets(target, raw, sample_rate, subtitles, plot, play), chosen.sample_rate, report
+        ) as outputs,
     ):
         synthesizer = Synthesizer.from_voice(
             chosen, device=device, precision=precision, tacotron2=tacotron2, waveglow=waveglow,
             vocoder=vocoder, sigma=sigma, denoise=denoise, pause=pause,
-            paragraph_pause=paragraph_pause, lexicon=lexicon, emoji=emoji, threads=threads,
-            on_event=report,
+            paragraph_pause=paragraph_pause, speed=speed, lexicon=lexicon, emoji=emoji,
+            threads=threads, on_event=report,
         )  # fmt: skip
         for number, speech in enumerate(synthesizer.stream(words, seed), start=1):
-            writer.write(speech.samples)
+            outputs.write(speech)
             unfinished += [] if speech.finished else [f'{number} "{speech.text:.40}"']
     if unfinished:
         what = f"{len(unfinished)} of {number} sentences did not come to an end: "
@@ -113,6 +120,7 @@ def batch(
     output: o.BatchFolder = "speech",
     form: o.Form = None,
     name: o.Name = "",
+    subtitles: o.SubtitleFormat = None,
     batch_size: o.BatchSize = "auto",
     workers: o.Workers = 0,
     engine: o.EngineName = "local",
@@ -130,6 +138,8 @@ def batch(
     denoise: o.Denoise = None,
     pause: o.Pause = 0.2,
     paragraph_pause: o.ParagraphPause = None,
+    speed: o.Speed = 1.0,
+    sample_rate: o.SampleRate = None,
     seed: o.Seed = 0,
     lexicon: o.LexiconFile = None,
     emoji: o.Emoji = False,
@@ -154,22 +164,12 @@ def batch(
     from ttscli.batch_console import make_batch_reporter, show_plan
 
     voice_options = VoiceOptions(
-        voice,
-        tacotron2,
-        waveglow,
-        vocoder,
-        sigma,
-        denoise,
-        pause,
-        paragraph_pause,
-        lexicon,
-        emoji,
-        device,
-        precision,
-    )
+        voice, tacotron2, waveglow, vocoder, sigma, denoise, pause, paragraph_pause, speed,
+        sample_rate, lexicon, emoji, device, precision,
+    )  # fmt: skip
     request = Request(
         source, Path(output), voice_options, seed, form, name,
-        parse_shard(shard) if shard else None, overwrite, fail_fast,
+        parse_shard(shard) if shard else None, overwrite, fail_fast, subtitles,
     )  # fmt: skip
     with make_batch_reporter(quiet or dry_run, json and not dry_run, verbose) as report:
         speaker = choose_engine(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ttscli.devices import device_errors, processors
 from ttscli.errors import UsageError, VoiceError
+from ttscli.tempo import stretched
 from ttscli.vocoders import load_cpu_vocoder, load_vocoder
 from ttscli.voices import Voice
 
@@ -45,6 +46,8 @@ class Reading:
     """As the voice reads it: an id per symbol (T,)."""
     seed: np.random.SeedSequence
     """Where all of its noise starts."""
+    speed: float = 1.0
+    """Its tempo; 2 takes half the time."""
 
 
 @dataclass(frozen=True)
@@ -153,14 +156,14 @@ class CpuEngine:
     ) -> None:
         # A vocoder needs a frame, even where the gate fired at the first.
         frames = max(1, output.length)
-        mel = output.mel[:, :frames]
+        mel = stretched(output.mel[:, :frames].T, reading.speed).T
         try:
             with np.errstate(all="ignore"):
                 samples = self.vocoder(mel, _generator(reading.seed, 1), each)
         except BaseException as error:
             future.set_exception(error)
         else:
-            alignment = output.alignment[:frames]
+            alignment = stretched(output.alignment[:frames], reading.speed)
             future.set_result(Spoken(samples, not output.hit_limit, mel, alignment))
 
 
@@ -224,10 +227,13 @@ class TorchEngine:
             )
             # A vocoder needs a frame, even where the gate fired at the first.
             frames = output.lengths.clamp(min=1).tolist()
-            mels = [mel[:, :n] for mel, n in zip(output.mel, frames, strict=True)]
+            mels = [
+                _stretched(mel[:, :n].T, reading.speed).T
+                for mel, n, reading in zip(output.mel, frames, readings, strict=True)
+            ]
             audio = self.vocoder(mels, [noise for _, noise in generators])
         weights = [
-            row[:n, : len(reading.ids)]
+            _stretched(row[:n, : len(reading.ids)], reading.speed)
             for row, n, reading in zip(output.alignments, frames, readings, strict=True)
         ]
         return [
@@ -260,6 +266,15 @@ def speak_by_length(
 def _array(tensor: Tensor) -> NDArray[np.float32]:
     array: NDArray[np.float32] = tensor.float().cpu().numpy()
     return array
+
+
+def _stretched(frames: Tensor, speed: float) -> Tensor:
+    """Frames at another speed, on the device they were on."""
+    import torch
+
+    if speed == 1:
+        return frames
+    return torch.from_numpy(stretched(_array(frames), speed)).to(frames)
 
 
 def _torch_generators(seed: np.random.SeedSequence) -> tuple[Generator, Generator]:

@@ -37,6 +37,21 @@ Output: TypeAlias = Annotated[
 Raw: TypeAlias = Annotated[
     bool, option("--raw", None, "Stream bare 16-bit little-endian samples.", _OUTPUT)
 ]
+Play: TypeAlias = Annotated[
+    bool, option("--play", None, "Play it too; without -o, play it only.", _OUTPUT)
+]
+Subtitles: TypeAlias = Annotated[
+    str | None,
+    option("--subtitles", "FILE", "When each word is said: .srt .vtt .json.", _OUTPUT),
+]
+SubtitleFormat: TypeAlias = Annotated[
+    str | None,
+    option("--subtitles", "srt|vtt|json", "Subtitles beside each audio file.", _OUTPUT),
+]
+Plot: TypeAlias = Annotated[
+    str | None,
+    option("--plot", "FILE", "A picture of mel, words and attention: .png .svg .pdf.", _OUTPUT),
+]
 VoiceName: TypeAlias = Annotated[
     str,
     option(
@@ -68,6 +83,19 @@ Denoise: TypeAlias = Annotated[
 ]
 Pause: TypeAlias = Annotated[
     float, option("--pause", "S", "Silence between sentences, seconds.", _VOICE)
+]
+Speed: TypeAlias = Annotated[
+    float, option("--speed", "F", "Tempo without pitch change, 0.5 to 2.", _VOICE)
+]
+SampleRate: TypeAlias = Annotated[
+    int | None,
+    option(
+        "--sample-rate",
+        "HZ",
+        "Resample the output.",
+        _OUTPUT,
+        show_default="the voice's",
+    ),
 ]
 Seed: TypeAlias = Annotated[int, option("--seed", "N", "Where all noise starts.", _VOICE, min=0)]
 LexiconFile: TypeAlias = Annotated[

@@ -7,12 +7,13 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ttscli.audio import Audio, Samples
 from ttscli.devices import check_precision, choose_device
@@ -27,11 +28,14 @@ from ttscli.events import (
     VoiceLoaded,
     ignore,
 )
+from ttscli.tempo import check_speed
+from ttscli.text.symbols import SYMBOLS
+from ttscli.timings import Word, word_times
 from ttscli.vocoders import check_vocoder
 from ttscli.voices import Voice, find_voice
 
 if TYPE_CHECKING:
-    from ttscli.text.frontend import Frontend
+    from ttscli.text.frontend import Encoded, Frontend
     from ttscli.text.sentences import Piece
 
 
@@ -47,6 +51,27 @@ class Sentence:
     """How many samples it has."""
     finished: bool
     """False if it ran into the step limit: its end may be noise, or missing."""
+    words: tuple[Word, ...] = ()
+    """When its words are said, in the speech."""
+    view: View | None = field(default=None, compare=False, repr=False)
+    """What the models saw of it."""
+
+    def later(self, samples: int) -> Sentence:
+        """The same sentence in a speech that starts so much earlier."""
+        words = tuple(word.later(samples) for word in self.words)
+        return replace(self, start=self.start + samples, words=words)
+
+
+@dataclass(frozen=True)
+class View:
+    """A sentence as the models saw it."""
+
+    symbols: tuple[str, ...]
+    """What was read (T,)."""
+    mel: NDArray[np.float32]
+    """Its log-mel (M, F)."""
+    alignment: NDArray[np.float32]
+    """The attention that read it (F, T)."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +82,11 @@ class Speech(Audio):
     """What was to be said."""
     sentences: tuple[Sentence, ...] = ()
     """Its sentences, in order."""
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """Its words, in order, and when each is said."""
+        return tuple(word for sentence in self.sentences for word in sentence.words)
 
     @property
     def finished(self) -> bool:
@@ -79,8 +109,8 @@ class _Line:
     """Its place among the sentences of that text, from 0."""
     text: str
     """As it was given."""
-    ids: list[int]
-    """As the voice reads it: an id per symbol."""
+    encoded: Encoded
+    """As the voice reads it."""
     silence: int
     """Samples of silence before it."""
     after: int
@@ -103,6 +133,7 @@ class Synthesizer:
         pause: silence between sentences, seconds; half of it where one had to be cut, and twice
             as much between the items of a list.
         paragraph_pause: silence between paragraphs, seconds; None is three times the other.
+        speed: tempo without pitch change; pauses stay as they are.
         on_event: takes what happens, see `ttscli.events`.
     """
 
@@ -114,9 +145,10 @@ class Synthesizer:
         sample_rate: int = 22050,
         pause: float = 0.2,
         paragraph_pause: float | None = None,
+        speed: float = 1.0,
         on_event: OnEvent = ignore,
     ) -> None:
-        self.engine, self.frontend = engine, frontend
+        self.engine, self.frontend, self.speed = engine, frontend, check_speed(speed)
         self.sample_rate, self.on_event = sample_rate, on_event
         self._pause = pause
         self._paragraph_pause = 3 * pause if paragraph_pause is None else paragraph_pause
@@ -135,6 +167,7 @@ class Synthesizer:
         denoise: float | None = None,
         pause: float = 0.2,
         paragraph_pause: float | None = None,
+        speed: float = 1.0,
         lexicon: str | Path | None = None,
         emoji: bool = False,
         threads: int = 0,
@@ -154,6 +187,7 @@ class Synthesizer:
             denoise: strength of the bias remover, 0 is off; None is the voice's.
             pause: silence between sentences, seconds.
             paragraph_pause: silence between paragraphs, seconds; None is three times the other.
+            speed: tempo without pitch change, 0.5 to 2; pauses stay as they are.
             lexicon: file of `word<TAB>replacement` or `word<TAB>{AA1 R P AH0}` lines.
             emoji: say the names of emoji, which are left out otherwise.
             threads: sentences that a CPU speaks at once; 0 is one for each processor.
@@ -166,7 +200,7 @@ class Synthesizer:
             name, tacotron2=tacotron2, waveglow=waveglow, vocoder=vocoder, sigma=sigma,
             denoise=denoise,
         )  # fmt: skip
-        pause = check_amount("pause", pause)
+        pause, speed = check_amount("pause", pause), check_speed(speed)
         if paragraph_pause is not None:
             paragraph_pause = check_amount("paragraph_pause", paragraph_pause)
         check_precision(precision)
@@ -180,6 +214,7 @@ class Synthesizer:
             sample_rate=voice.sample_rate,
             pause=pause,
             paragraph_pause=paragraph_pause,
+            speed=speed,
             on_event=on_event,
         )
         on_event(VoiceLoaded(voice.name, chosen, time.perf_counter() - started))
@@ -243,7 +278,7 @@ class Synthesizer:
             silence = self._samples(self._silence(since, first=line is None))
             if line is not None:
                 yield line
-            line = _Line(text, index, piece.text, encoded.ids, silence, 0, False, done, total)
+            line = _Line(text, index, piece.text, encoded, silence, 0, False, done, total)
             since = []
         if line is None:
             raise InputError("there is nothing to say: no word in the text can be spoken")
@@ -278,7 +313,8 @@ class Synthesizer:
         def readings() -> Iterator[Reading]:
             for line, seed in lines:
                 begun.append(line)
-                yield Reading(line.ids, np.random.SeedSequence(seed, spawn_key=(line.index,)))
+                noise = np.random.SeedSequence(seed, spawn_key=(line.index,))
+                yield Reading(line.encoded.ids, noise, self.speed)
 
         for spoken in speak_by_length(self.engine, readings(), batch_size):
             line = begun.popleft()
@@ -296,9 +332,14 @@ class Synthesizer:
         self.on_event(
             SentenceSpoken(line.index, line.text, line.characters, line.total_characters, duration)
         )
-        sentence = Sentence(line.text, line.silence, len(samples), spoken.finished)
+        words = word_times(
+            line.text, line.encoded, spoken.alignment, len(samples), self.sample_rate
+        )
+        symbols = tuple(SYMBOLS[index] for index in line.encoded.ids)
+        view = View(symbols, spoken.mel, spoken.alignment)
+        sentence = Sentence(line.text, 0, len(samples), spoken.finished, words, view)
         joined = np.pad(samples, (line.silence, line.after))
-        return Speech(joined, self.sample_rate, line.text, (sentence,))
+        return Speech(joined, self.sample_rate, line.text, (sentence.later(line.silence),))
 
     def _joined(self, text: str, pieces: Iterable[Speech]) -> Speech:
         """One speech of many pieces."""
@@ -306,7 +347,7 @@ class Synthesizer:
         sentences: list[Sentence] = []
         start = 0
         for piece in pieces:
-            sentences += (replace(s, start=s.start + start) for s in piece.sentences)
+            sentences += (sentence.later(start) for sentence in piece.sentences)
             samples.append(piece.samples)
             start += len(piece.samples)
         return Speech(np.concatenate(samples), self.sample_rate, text, tuple(sentences))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 from ttscli.batch.names import Names, NameTemplate
 from ttscli.batch.readers import Reader, Row
-from ttscli.errors import InputError, InputErrors
+from ttscli.errors import InputError, InputErrors, UsageError
+from ttscli.resampling import check_sample_rate
+from ttscli.tempo import check_speed
 
 MOST_CHARACTERS = 100_000
 """Of an utterance, which is about two hours of speech: it is held in memory."""
@@ -40,6 +42,10 @@ class VoiceOptions:
     """Silence between sentences, seconds."""
     paragraph_pause: float | None = None
     """Silence between paragraphs, seconds; None is what goes with the pause."""
+    speed: float = 1.0
+    """Tempo without pitch change."""
+    sample_rate: int | None = None
+    """Of the audio files; None is the voice's."""
     lexicon: str | None = None
     """The user's words."""
     emoji: bool = False
@@ -68,6 +74,8 @@ class Job:
     """Which voice speaks it; jobs share equal ones."""
     line: int
     """Where the input has it."""
+    subtitles: str = ""
+    """The name of its file of subtitles; empty if there is none."""
 
 
 def _text(value: object) -> str:
@@ -107,12 +115,30 @@ def _number(value: object, kind: type[Any]) -> Any:
     raise ValueError(f"is not a {'whole ' * (kind is int)}number of at least 0")
 
 
+def _speed(value: object) -> float:
+    return float(_in_words(check_speed, _number(value, float)))
+
+
+def _sample_rate(value: object) -> int:
+    return int(_in_words(check_sample_rate, _number(value, int)))
+
+
+def _in_words(check: Callable[[Any], Any], value: Any) -> Any:
+    """The value, if the check lets it pass."""
+    try:
+        return check(value)
+    except UsageError as error:
+        raise ValueError(f"is refused: {error}") from error
+
+
 _OPTIONS = {
     "voice": _text,
     "vocoder": _choice,
     "sigma": _amount,
     "denoise": _amount,
     "pause": _amount,
+    "speed": _speed,
+    "sample_rate": _sample_rate,
 }
 COLUMNS = ("id", "text", "seed", *_OPTIONS)
 
@@ -188,7 +214,19 @@ class _JobMaker:
             self._ids.add(id_, row.line)
         self._files.add(path, row.line)
         seed = _field(row.fields, "seed", _seed, self.seed)
-        return Job(self._index, id_, text, path, seed, self._options(row.fields), row.line)
+        options = self._options(row.fields)
+        self._check_rate(options.sample_rate, path)
+        return Job(self._index, id_, text, path, seed, options, row.line)
+
+    def _check_rate(self, rate: int | None, path: str) -> None:
+        """Refuse a sample rate that such a file cannot have; the run's own is no row's fault."""
+        try:
+            if rate is not None:
+                check_sample_rate(rate, PurePosixPath(path).suffix.lower())
+        except UsageError as error:
+            if rate == self.options.sample_rate:
+                raise
+            raise ValueError(f"column 'sample_rate': {error}") from error
 
     def _options(self, fields: Mapping[str, object]) -> VoiceOptions:
         given = {

@@ -12,6 +12,8 @@ from pathlib import Path
 from ttscli import __version__
 from ttscli.batch.jobs import Job, VoiceOptions
 from ttscli.errors import InputError, InputErrors, TTSError, VoiceError
+from ttscli.resampling import check_sample_rate
+from ttscli.tempo import check_speed
 from ttscli.voices import Voice
 
 _ASIDE = {"name", "description", "licence"}  # of a voice: what nobody hears
@@ -49,7 +51,8 @@ class Keys:
     def key(self, job: Job, ending: str) -> str:
         """The key of a job whose file has that ending."""
         head = self._heads[job.options]
-        return _digest(f"{head}\n{ending}\n{job.seed}\n{job.text}".encode())
+        parts = (head, ending + Path(job.subtitles).suffix, job.seed, job.text)
+        return _digest("\n".join(map(str, parts)).encode())
 
     def head(self, options: VoiceOptions) -> str:
         """What is the same for all jobs with these options."""
@@ -66,6 +69,8 @@ class Keys:
             "pause": check_amount("pause", options.pause),
             "paragraph_pause": options.paragraph_pause,
             "emoji": options.emoji,
+            "speed": check_speed(options.speed),
+            "sample_rate": check_sample_rate(options.sample_rate or voice.sample_rate),
             "precision": options.precision,
             "lexicon": self._file(Path(options.lexicon)) if options.lexicon else None,
         }

@@ -9,7 +9,7 @@ import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from ttscli.batch.keys import Keys, file_digest
 from ttscli.batch.manifest import Attention, Entry, Manifest, Record
 from ttscli.batch.readers import choose_reader
 from ttscli.batch.speaking import Outcome
-from ttscli.errors import InputError, SpeechError
+from ttscli.errors import InputError, SpeechError, UsageError
 from ttscli.events import (
     BatchFinished,
     BatchPlanned,
@@ -69,6 +69,8 @@ class Request:
     """Whether to do what is done already."""
     fail_fast: bool = False
     """Whether the first failure ends it."""
+    subtitles: str | None = None
+    """The format of the subtitles beside each audio file; None is none."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,9 @@ class Batch:
             reader, self._name, content,
             template=request.template, seed=request.seed, options=request.options,
         )  # fmt: skip
+        if request.subtitles is not None:
+            ending = _subtitle_ending(request.subtitles)
+            jobs = [replace(j, subtitles=str(Path(j.path).with_suffix(ending))) for j in jobs]
         self._keys = Keys(request.options, self._name)
         self._keys.check(jobs)
         self.jobs = choose_shard(jobs, request.shard) if request.shard else jobs
@@ -150,7 +155,13 @@ class Batch:
 
         def intact(part: Sequence[tuple[Job, Entry]]) -> list[int]:
             folder = self._request.folder
-            return [j.index for j, e in part if not stop.is_set() and _intact(folder / j.path, e)]
+            return [
+                job.index
+                for job, entry in part
+                if not stop.is_set()
+                and _intact(folder / job.path, entry)
+                and (not job.subtitles or (folder / job.subtitles).is_file())
+            ]
 
         with ThreadPoolExecutor(_READERS) as pool:
             try:
@@ -188,12 +199,13 @@ class Batch:
         job = outcome.job
         path = self._request.folder / job.path
         if outcome.audio:
-            owner = part_owner(self._request.shard)
-            with atomic_file(str(path), owner) as file, output_errors(str(path)):
-                file.write(outcome.audio)
+            if job.subtitles:
+                self._put(self._request.folder / job.subtitles, outcome.subtitles)
+            self._put(path, outcome.audio)
         elif job.path in manifest.entries:
-            with suppress(OSError):  # audio of an earlier text is no longer what is asked for
-                path.unlink()
+            for name in filter(None, (job.path, job.subtitles)):
+                with suppress(OSError):  # what an earlier text gave is not what is asked for now
+                    (self._request.folder / name).unlink()
         record = self._record(outcome)
         manifest.append(record)
         seconds = record.duration_s or 0.0
@@ -203,6 +215,11 @@ class Batch:
         else:
             self._on_event(UtteranceSpoken(*about, outcome.dropped, outcome.limited))
         return record
+
+    def _put(self, path: Path, data: bytes) -> None:
+        owner = part_owner(self._request.shard)
+        with atomic_file(str(path), owner) as file, output_errors(str(path)):
+            file.write(data)
 
     def _record(self, outcome: Outcome) -> Record:
         job, there = outcome.job, bool(outcome.audio)
@@ -227,6 +244,15 @@ class Batch:
 
     def _key(self, job: Job) -> str:
         return self._keys.key(job, Path(job.path).suffix.lower())
+
+
+def _subtitle_ending(name: str) -> str:
+    from ttscli.subtitles import WRITERS
+
+    if f".{name}" not in WRITERS:
+        known = ", ".join(ending[1:] for ending in WRITERS)
+        raise UsageError(f"there are no subtitles {name!r}", todo=f"use {known}")
+    return f".{name}"
 
 
 def _intact(path: Path, entry: Entry) -> bool:

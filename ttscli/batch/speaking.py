@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Protocol
 
 from ttscli.batch.jobs import Job, VoiceOptions
@@ -33,6 +34,8 @@ class Outcome:
     job: Job
     """Which."""
     audio: bytes = b""
+    """The whole file; empty if there is none."""
+    subtitles: bytes = b""
     """The whole file; empty if there is none."""
     samples: int = 0
     """Of the audio."""
@@ -77,6 +80,7 @@ def load_voice(options: VoiceOptions) -> Voice:
     from ttscli.synthesizer import Synthesizer
 
     fields = asdict(options)
+    del fields["sample_rate"]  # its files are resampled
     return Synthesizer.from_voice(fields.pop("voice"), **fields, threads=1)
 
 
@@ -97,6 +101,7 @@ class Speaker:
 
     def voice(self, options: VoiceOptions) -> Voice:
         """The voice of these options, loaded if it is not; the longest unused gives way."""
+        options = replace(options, sample_rate=None)  # which is none of the voice's business
         voice = self._voices.pop(options, None)
         if voice is None:
             while len(self._voices) >= MOST_VOICES:
@@ -192,9 +197,11 @@ def _outcome(job: Job, pieces: Iterable[Speech], sample_rate: int, notes: _Notes
 
     file = io.BytesIO()
     sentences: list[Sentence] = []
-    with encode_audio(job.path, sample_rate, file, notes) as writer:
+    with encode_audio(job.path, sample_rate, file, job.options.sample_rate, notes) as writer:
+        subtitles = _Subtitles(job.subtitles, sample_rate, writer.sample_rate)
         for piece in pieces:
             writer.write(piece.samples)
+            subtitles.write(piece)
             sentences += piece.sentences
     dropped, limited, elapsed = notes.take()
     assert notes.written is not None
@@ -204,9 +211,30 @@ def _outcome(job: Job, pieces: Iterable[Speech], sample_rate: int, notes: _Notes
         what = f"{len(endless)} of {len(sentences)} sentences did not come to an end: "
         error = f"{what}{', '.join(endless[:3])}; try another seed"
     return Outcome(
-        job, file.getvalue(), notes.written.samples, notes.written.sample_rate, error,
+        job, file.getvalue(), subtitles.finished(), notes.written.samples,
+        notes.written.sample_rate, error,
         unfinished=bool(endless), dropped=dropped, limited=limited, elapsed_s=elapsed,
     )  # fmt: skip
+
+
+class _Subtitles:
+    """The subtitles of a job, in memory; none if it asks for none."""
+
+    def __init__(self, name: str, from_rate: int, to_rate: int) -> None:
+        from ttscli.subtitles import WRITERS
+
+        self._file = io.BytesIO()
+        ending = PurePath(name).suffix
+        self._writer = WRITERS[ending](self._file, from_rate, to_rate) if ending else None
+
+    def write(self, speech: Speech) -> None:
+        if self._writer:
+            self._writer.write(speech)
+
+    def finished(self) -> bytes:
+        if self._writer:
+            self._writer.finish()
+        return self._file.getvalue()
 
 
 def fitting_batch_size(device: str) -> int:
