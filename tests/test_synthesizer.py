@@ -334,7 +334,9 @@ def test_step_limit_is_marked(tiny_voice: Path, tmp_path: Path) -> None:
 
 def test_gate_that_fires_at_once_gives_one_frame(tiny_voice: Path, tmp_path: Path) -> None:
     tts = Synthesizer.from_voice(with_bias(tiny_voice, tmp_path, "gate", 1000))
-    assert tts("Hello world.").sentences == (Sentence("Hello world.", 0, 256, True),)
+    (sentence,) = tts("Hello world.").sentences
+    assert replace(sentence, words=()) == Sentence("Hello world.", 0, 256, True)
+    assert sentence.words[-1].end <= 256
 
 
 @pytest.mark.parametrize("text", ["", " \n", "...", "?! -- ;", "😀", "\0", "{}"])
