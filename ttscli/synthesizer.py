@@ -6,32 +6,38 @@ import base64
 import math
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ttscli.attention import Attention
 from ttscli.audio import Audio, Samples
 from ttscli.devices import check_precision, choose_device
 from ttscli.engines import Engine, Reading, Spoken, load_engine, speak_by_length
 from ttscli.errors import InputError, UsageError, VoiceError
 from ttscli.events import (
     OnEvent,
+    SentenceFailed,
+    SentenceRetried,
     SentenceSpoken,
-    SentenceUnfinished,
     TextDropped,
     TextSplit,
     VoiceLoaded,
     ignore,
 )
+from ttscli.retries import Ladder, Read
 from ttscli.vocoders import check_vocoder
 from ttscli.voices import Voice, find_voice
 
 if TYPE_CHECKING:
     from ttscli.text.frontend import Frontend
+
+_MOST_NAMED = 3  # sentences that failed
 
 
 @dataclass(frozen=True)
@@ -44,8 +50,8 @@ class Sentence:
     """Its first sample in the speech."""
     samples: int
     """How many samples it has."""
-    finished: bool
-    """False if it ran into the step limit: its end may be noise, or missing."""
+    attention: Attention
+    """How it was read, and what is wrong with that."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +64,9 @@ class Speech(Audio):
     """Its sentences, in order."""
 
     @property
-    def finished(self) -> bool:
-        """Whether every sentence came to its end."""
-        return all(sentence.finished for sentence in self.sentences)
+    def failed(self) -> tuple[Sentence, ...]:
+        """The sentences that failed the attention check, however they were spoken."""
+        return tuple(sentence for sentence in self.sentences if not sentence.attention.good)
 
     def _repr_html_(self) -> str:
         """A player."""
@@ -112,6 +118,7 @@ class Synthesizer:
     ) -> None:
         self.engine, self.frontend = engine, frontend
         self.sample_rate, self.on_event = sample_rate, on_event
+        self._ladder = Ladder(engine, sample_rate)
         self._silence = np.zeros(round(pause * sample_rate), np.float32)
 
     @classmethod
@@ -235,31 +242,37 @@ class Synthesizer:
 
         A sentence's noise depends on nothing but the seed and its place in its text.
         """
-        begun: deque[_Line] = deque()
+        begun: deque[tuple[_Line, Reading]] = deque()
 
         def readings() -> Iterator[Reading]:
             for line, seed in lines:
-                begun.append(line)
-                yield Reading(line.ids, np.random.SeedSequence(seed, spawn_key=(line.index,)))
+                reading = Reading(line.ids, np.random.SeedSequence(seed, spawn_key=(line.index,)))
+                begun.append((line, reading))
+                yield reading
 
         for spoken in speak_by_length(self.engine, readings(), batch_size):
-            line = begun.popleft()
-            yield line, self._piece(line, spoken)
+            line, reading = begun.popleft()
+            _check_numbers(line, spoken)
+            read = self._ladder.climb(reading, spoken, partial(self._retried, line))
+            _check_numbers(line, read.spoken)
+            yield line, self._piece(line, read)
 
-    def _piece(self, line: _Line, spoken: Spoken) -> Speech:
+    def _retried(self, line: _Line, way: str, before: Attention) -> None:
+        self.on_event(SentenceRetried(line.index, line.text, way, before.problems))
+
+    def _piece(self, line: _Line, read: Read) -> Speech:
         """A spoken sentence, reported, with the pause before it."""
-        samples = spoken.samples
-        if not np.isfinite(samples).all():
-            what = f"it gave samples that are no numbers for {line.text!r:.60}"
-            raise VoiceError(what, where="the voice", todo="its checkpoints may be damaged")
+        samples, attention = read.spoken.samples, read.attention
         duration = len(samples) / self.sample_rate
-        if not spoken.finished:
-            self.on_event(SentenceUnfinished(line.index, line.text, duration))
+        if not attention.good:
+            self.on_event(
+                SentenceFailed(line.index, line.text, duration, attention.problems, attention.tries)
+            )
         self.on_event(
             SentenceSpoken(line.index, line.text, line.characters, line.total_characters, duration)
         )
         silence = self._silence[:0] if line.first else self._silence
-        sentence = Sentence(line.text, len(silence), len(samples), spoken.finished)
+        sentence = Sentence(line.text, len(silence), len(samples), attention)
         joined = np.concatenate([silence, samples])
         return Speech(joined, self.sample_rate, line.text, (sentence,))
 
@@ -273,6 +286,22 @@ class Synthesizer:
             samples.append(piece.samples)
             start += len(piece.samples)
         return Speech(np.concatenate(samples), self.sample_rate, text, tuple(sentences))
+
+
+def what_failed(failed: Sequence[tuple[int, Sentence]], total: int) -> str:
+    """In words what the attention check says about sentences, each with its number from 1."""
+    named = [
+        f'{number} "{sentence.text:.40}" ({", ".join(sentence.attention.problems)})'
+        for number, sentence in failed[:_MOST_NAMED]
+    ]
+    what = f"{len(failed)} of {total} sentences were not read right: {', '.join(named)}"
+    return what + (", …" if len(failed) > _MOST_NAMED else "")
+
+
+def _check_numbers(line: _Line, spoken: Spoken) -> None:
+    if not np.isfinite(spoken.samples).all():
+        what = f"it gave samples that are no numbers for {line.text!r:.60}"
+        raise VoiceError(what, where="the voice", todo="its checkpoints may be damaged")
 
 
 def choose_voice(
