@@ -43,7 +43,7 @@ def test_a_good_reading_passes() -> None:
     assert (found.coverage, found.skipped, found.unread, found.back) == (1, 0, 0, 0)
     assert found.stall_s == pytest.approx(7 * FRAME, rel=0.4)
     sounds = sum(character.isalpha() for character in TEXT)
-    assert found.rate == pytest.approx(sounds / (7 * len(IDS) * FRAME))
+    assert found.rate == pytest.approx(sounds / (7 * len(IDS) * FRAME), abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_the_worst_of_a_text() -> None:
     both = worst([good, replace(bad, tries=4), replace(bad, tries=2)])
     assert both.problems == bad.problems
     assert (both.ended, both.unread, both.tries) == (False, bad.unread, 4)
-    assert both.coverage == bad.coverage < good.coverage
+    assert both.coverage == bad.coverage < good.coverage == 1
 
 
 # Attention that is held to the text's order

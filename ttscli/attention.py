@@ -76,12 +76,12 @@ def check(ids: Sequence[int], alignment: Floats, ended: bool, seconds: float) ->
     count = int(sounds.sum())
     measured = Attention(
         ended=ended,
-        coverage=float(read.mean()) if count else 1.0,
+        coverage=round(float(read.mean()), 4) if count else 1.0,
         skipped=_longest_run(~read),
         unread=int(sounds[furthest[-1] + 1 :].sum()),
         back=int((furthest - places).max()),
-        stall_s=float(times.max()),
-        rate=count / seconds,
+        stall_s=round(float(times.max()), 3),
+        rate=round(count / seconds, 2),
     )
     return _judged(measured, count, len(ids), seconds)
 
