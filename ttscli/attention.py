@@ -16,8 +16,8 @@ from ttscli.text.symbols import FIRST_SOUND
 
 Floats = NDArray[np.float32]
 
-# Beside each limit stands the worst of the 1,116 sentences in the built-in voice's thousand texts of
-# `make bench-attention`: an offline listener missed the most of none of the 60 that it was given.
+# Beside each limit stands the worst of 1,116 sentences of the built-in voice, like those of
+# `make bench-attention`, where an offline listener missed half of the words in none of 60 texts.
 # Other voices are slower and make longer pauses, so that the limits of time are wide.
 _HELD = 7  # frames (80 ms) that a place must be held: a glance elsewhere is not heard
 _TOUCHED = 0.012  # seconds of attention below which a symbol was not read
@@ -26,7 +26,7 @@ _LEAST_COVERAGE = 0.9  # measured: 0.988
 _MOST_UNREAD = 2  # sounding symbols at the end; measured: 0
 _MOST_BACK = 3  # symbols, a short word; measured: 1
 _LONGEST_STALL = 1.0  # seconds; measured: 0.59, the silence behind a single letter
-_FASTEST = 0.033  # seconds a sounding symbol; measured: 0.037 for 26 times "t", else 0.043
+_FASTEST = 0.033  # seconds a sounding symbol; measured: 0.037 for 26 times "t", else 0.045
 _SLOWEST = (1.0, 0.25)  # seconds for any text, and for each symbol; measured: a half of that
 
 
