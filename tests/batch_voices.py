@@ -7,16 +7,21 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from ttscli.attention import Attention
 from ttscli.batch.jobs import VoiceOptions
 from ttscli.errors import InputError, TemporaryError
 from ttscli.events import Event, TextSplit, ignore
 from ttscli.synthesizer import Sentence, Speech
 
 RATE = 22050
+READ_WELL = Attention(
+    ended=True, coverage=1.0, skipped=0, unread=0, back=0, stall_s=0.25, rate=12.5
+)
 
 
 class FakeVoice:
@@ -58,7 +63,9 @@ class FakeVoice:
         digest = hashlib.sha256(name.encode()).digest()
         start = np.frombuffer(digest, "<i2").astype(np.float32) / 65536
         samples = np.resize(start, 100)
-        sentence = Sentence(text, 0, len(samples), word != "endless")
+        problems = ("it does not stop",) if word == "endless" else ()
+        attention = replace(READ_WELL, ended=not problems, problems=problems)
+        sentence = Sentence(text, 0, len(samples), attention)
         yield Speech(samples, RATE, text, (sentence,))
 
     def map(

@@ -142,7 +142,10 @@ def test_record(here: Path) -> None:
         "id": "a", "index": 1, "text": "Hi.", "path": "a.wav", "status": "ok", "error": None,
         "duration_s": 100 / 22050, "sample_rate": 22050, "samples": 100,
         "sha256": hashlib.sha256(data).hexdigest(), "seed": 5, "voice": "small", "attempts": 1,
-        "attention": {"finished": True},
+        "attention": {
+            "ended": True, "coverage": 1.0, "skipped": 0, "unread": 0, "back": 0, "stall_s": 0.25,
+            "rate": 12.5, "problems": [], "tries": 1,
+        },
     }  # fmt: skip
 
 
@@ -288,10 +291,12 @@ def test_failures_are_tried_again(here: Path) -> None:
     assert [(f.where, f.error.split(";")[0]) for f in failures] == [
         ("in.txt:4", "there is nothing to say"),
         ("in.txt:5", "ZeroDivisionError: division by zero"),
-        ("in.txt:6", '1 of 1 sentences did not come to an end: 1 "endless."'),
+        ("in.txt:6", '1 of 1 sentences were not read right: 1 "endless." (it does not stop)'),
     ]
     assert_whole(lines, failed=[4, 5, 6])
-    assert [r["attention"] for r in records()[-2:]] == [None, {"finished": False}]
+    unspoken, read = (record["attention"] for record in records()[-2:])
+    assert unspoken is None
+    assert (read["ended"], read["problems"]) == (False, ["it does not stop"])
     assert Path("out/00006.wav").exists(), "what there is can be listened to, as with synth"
     assert [f.where for f in run(lines)[0]] == [f.where for f in failures]
     lines[3:] = ["One.", "Two.", "Three."]

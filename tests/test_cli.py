@@ -211,18 +211,54 @@ def test_path_of_any_bytes_is_printed_as_it_is(run: Run) -> None:
     assert files() == [name]
 
 
-def test_sentence_without_end_is_exit_code_3(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+NOT_READ = (
+    '1 of 2 sentences were not read right: 2 "Unstoppable." '
+    "(it does not stop, it stops 10 sounds before the end, it skips 11 sounds, it reads only 0%, "
+    "it is too fast, 947 sounds a second)"
+)
+
+
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but short words are stopped at their first step."""
     from ttscli.cpu.tacotron2 import Tacotron2
 
     monkeypatch.setattr(Tacotron2, "step_limit", lambda self, symbols: 1 if symbols > 10 else 200)
-    result = run("synth", "--seed", "1", "Yes. This one has no end.")
+
+
+@pytest.mark.usefixtures("stopped")
+def test_a_sentence_that_fails_the_check_is_exit_code_3(run: Run) -> None:
+    result = run("synth", "Yes. Unstoppable.")
     assert result.code == 3
     assert result.out == b"speech.wav\n"
     assert result.err == (
-        'ttscli: 1 of 2 sentences did not come to an end: 2 "This one has no end."; '
-        "try another --seed\n"
+        f"ttscli: {NOT_READ}; listen to them; try another --seed, or --keep-going\n"
     )
     assert samples_of("speech.wav")
+
+
+@pytest.mark.usefixtures("stopped")
+def test_keep_going_takes_what_fails_the_check(run: Run) -> None:
+    run("synth", "Yes. Unstoppable.", "-o", "checked.wav")
+    result = run("synth", "Yes. Unstoppable.", "--keep-going")
+    assert (result.code, result.out, result.err) == (0, b"speech.wav\n", f"{NOT_READ}\n")
+    assert samples_of("speech.wav") == samples_of("checked.wav")
+    result = run("synth", "Yes. Unstoppable.", "--keep-going", "-q")
+    assert (result.code, result.err) == (0, "")
+
+
+@pytest.mark.usefixtures("stopped")
+def test_retries_are_told_to_those_who_ask(run: Run) -> None:
+    told = run("synth", "Yes. Unstoppable.", "--verbose").err
+    assert "sentence 2: it does not stop, " in told
+    assert "; now with constrained attention" in told
+    events = [
+        json.loads(line) for line in run("synth", "Yes. Unstoppable.", "--json").out.splitlines()
+    ]
+    retried = [event for event in events if event["event"] == "sentence_retried"]
+    assert [event["way"] for event in retried] == ["another seed"] * 2 + ["constrained attention"]
+    [failed] = [event for event in events if event["event"] == "sentence_failed"]
+    assert (failed["index"], failed["tries"], failed["problems"][0]) == (1, 4, "it does not stop")
 
 
 # Bad input: the list of the first issue

@@ -189,7 +189,9 @@ def test_texts_together_are_the_bits_of_each_alone(small: core.Tacotron2) -> Non
     ours = in_numpy(small)
     texts = [ids_of(text) for text in ("Hello world.", "Yes.", SENTENCE, "Yes.", "I have come.")]
     width = small.config.prenet_dim
-    together = ours.infer_together([(ids, masks(seed, width)) for seed, ids in enumerate(texts)])
+    together = ours.infer_together(
+        [(ids, masks(seed, width), False) for seed, ids in enumerate(texts)]
+    )
     for seed, (ids, output) in enumerate(zip(texts, together, strict=True)):
         alone = ours.infer(ids, masks(seed, width))
         for name in ("mel", "alignment", "gate"):

@@ -37,13 +37,13 @@ from ttscli.engines import CpuEngine, Reading, TorchEngine
 from ttscli.errors import InputError, TTSError, UsageError, VoiceError
 from ttscli.events import (
     Event,
+    SentenceFailed,
+    SentenceRetried,
     SentenceSpoken,
-    SentenceUnfinished,
     TextDropped,
     TextSplit,
     VoiceLoaded,
 )
-from ttscli.synthesizer import Sentence
 from ttscli.text import text_to_sequence
 from ttscli.vocoders import WaveGlowVocoder
 from ttscli.voices import find_voice
@@ -211,10 +211,9 @@ def test_speech_before_an_error_is_not_lost(harmonic_voice: Path) -> None:
         next(spoken)
 
 
-def test_a_stream_that_is_left_stops_its_work(tiny_voice: Path, tmp_path: Path) -> None:
+def test_a_stream_that_is_left_stops_its_work(tiny_voice: Path) -> None:
     """What was begun ahead is not finished first: Ctrl-C would wait for minutes."""
-    voice = with_bias(tiny_voice, tmp_path, "gate", -1000)
-    tts = Synthesizer.from_voice(voice, device="cpu", threads=1)
+    tts = Synthesizer.from_voice(tiny_voice, device="cpu", threads=1)
     assert isinstance(tts.engine, CpuEngine)
     vocode, begun = tts.engine.vocoder, threading.Event()
     finished: list[int] = []
@@ -325,18 +324,27 @@ def test_step_limit_is_marked(tiny_voice: Path, tmp_path: Path) -> None:
     voice = with_bias(tiny_voice, tmp_path, "gate", -1000)
     tts = Synthesizer.from_voice(voice, on_event=events.append)
     speech = tts("Hello world. Bye.")
-    assert not speech.finished
-    assert [sentence.finished for sentence in speech.sentences] == [False, False]
-    unfinished = [event for event in events if isinstance(event, SentenceUnfinished)]
-    assert [(event.index, event.text) for event in unfinished] == [(0, "Hello world."), (1, "Bye.")]
-    assert unfinished[0].duration_s == speech.sentences[0].samples / 22050
+    assert speech.failed == speech.sentences
+    assert not any(sentence.attention.ended for sentence in speech.sentences)
+    failed = [event for event in events if isinstance(event, SentenceFailed)]
+    assert [(event.index, event.text) for event in failed] == [(0, "Hello world."), (1, "Bye.")]
+    assert failed[0].duration_s == speech.sentences[0].samples / 22050
+    assert failed[0].problems[0] == "it does not stop"
+    ways = [event.way for event in events if isinstance(event, SentenceRetried)]
+    one_word = ["another seed", "another seed", "constrained attention"]
+    assert ways == [*one_word, "two parts", *one_word, *one_word, *one_word]
+    assert [event.tries for event in failed] == [12, 4]
 
 
 def test_gate_that_fires_at_once_gives_one_frame(tiny_voice: Path, tmp_path: Path) -> None:
     tts = Synthesizer.from_voice(with_bias(tiny_voice, tmp_path, "gate", 1000))
+    reading = Reading(tts.frontend.encode("Hello.").ids, np.random.SeedSequence(0))
+    [spoken] = tts.engine.speak([reading])
+    assert len(spoken.samples) == 256
+    [held] = tts.engine.speak([replace(reading, constrained=True)])
+    assert len(held.samples) == 256 * 8, "four frames for each symbol but the last of the window"
     (sentence,) = tts("Hello world.").sentences
-    assert replace(sentence, words=()) == Sentence("Hello world.", 0, 256, True)
-    assert sentence.words[-1].end <= 256
+    assert sentence.words[-1].end <= sentence.samples
 
 
 @pytest.mark.parametrize("text", ["", " \n", "...", "?! -- ;", "😀", "\0", "{}"])

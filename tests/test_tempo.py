@@ -19,7 +19,7 @@ from ttscli.tempo import stretched
 
 def speak(tts: Synthesizer, text: str, speed: float) -> Spoken:
     ids = tts.frontend.encode(text).ids
-    return next(tts.engine.speak([Reading(ids, np.random.SeedSequence(0), speed)]))
+    return next(tts.engine.speak([Reading(ids, np.random.SeedSequence(0), speed=speed)]))
 
 
 @given(st.integers(1, 300), st.floats(0.5, 2))
@@ -54,7 +54,7 @@ def test_gpu_code_keeps_the_same_time(tiny_voice: Path) -> None:
     """What a GPU runs, in batches of several speeds, on the CPU."""
     engine = torch_engine(tiny_voice)
     ids = Synthesizer.from_voice(tiny_voice, device="cpu").frontend.encode("Hello there.").ids
-    readings = [Reading(ids, np.random.SeedSequence(1), speed) for speed in (1, 0.5, 2)]
+    readings = [Reading(ids, np.random.SeedSequence(1), speed=speed) for speed in (1, 0.5, 2)]
     plain, *others = engine.speak(readings, batch_size=3)
     for other, reading in zip(others, readings[1:], strict=True):
         np.testing.assert_array_equal(other.mel, stretched(plain.mel.T, reading.speed).T)

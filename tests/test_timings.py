@@ -36,16 +36,18 @@ def test_words_and_their_symbols() -> None:
         ("22", "twenty-two"),
         ("Elm—ok", "elm -- ok"),
         ("it's", "it's"),
-        ("{HH AY1 }!", "@HH@AY1!"),
+        ("{HH AY1 }", "@HH@AY1"),
     ]
 
 
 def test_words_of_a_lexicon() -> None:
     frontend = Frontend(ENGLISH, [LEXICON], final_stop=True)
     assert words_of("New York has 5% new Zoë", frontend) == [
-        ("New York", "newark city"),
+        ("New York", "newark"),
+        ("New York", "city"),
         ("has", "has"),
-        ("5%", "five percent"),
+        ("5", "five"),
+        ("%", "percent"),
         ("new", "new"),
         ("Zoë", "@Z@OW1@IY0"),
     ]

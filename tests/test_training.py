@@ -19,7 +19,6 @@ from ttscli.training import (
     lexicon,
     loop,
     pitch,
-    quality,
     tacotron2,
     teacher,
     texts,
@@ -234,25 +233,6 @@ def test_the_rate_rises_holds_and_falls() -> None:
     assert schedule.rate(300) == 1.0
     assert schedule.rate(750) == pytest.approx(0.1)
     assert schedule.rate(1000) == pytest.approx(0.01)
-
-
-def diagonal(frames: int = 120, symbols: int = 40) -> np.ndarray:
-    places = torch.linspace(0, symbols - 1, frames)[:, None]
-    return torch.softmax(-((torch.arange(symbols) - places) ** 2), 1).numpy()
-
-
-def test_a_good_alignment_has_no_problem() -> None:
-    assert quality.alignment_problem(diagonal(), finished=True) is None
-
-
-def test_what_is_wrong_with_an_alignment_is_named() -> None:
-    good = diagonal()
-    assert quality.alignment_problem(good, finished=False) == "did not stop"
-    assert quality.alignment_problem(good[:90], finished=True) == "did not reach the end"
-    repeated = np.concatenate([good[:80], good[40:]])
-    assert quality.alignment_problem(repeated, finished=True) == "went back"
-    skipped = np.concatenate([good[:50], good[75:]])
-    assert quality.alignment_problem(skipped, finished=True) == "skipped symbols"
 
 
 @pytest.mark.slow

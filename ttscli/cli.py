@@ -70,6 +70,7 @@ def synth(
     device: o.Device = "auto",
     precision: o.Precision = "auto",
     threads: o.Threads = 0,
+    keep_going: o.KeepGoing = False,
     offline: o.Offline = False,  # noqa: ARG001 - speaking never uses the network
     quiet: o.Quiet = False,
     json: o.Json = False,
@@ -89,11 +90,11 @@ def synth(
         target = "-"  # by that name its path would be printed into the audio
 
     from ttscli.outputs import Targets, open_outputs
-    from ttscli.synthesizer import Synthesizer
+    from ttscli.synthesizer import Synthesizer, what_failed
     from ttscli.voices import find_voice
 
     chosen = find_voice(voice)
-    unfinished = []
+    failed = []
     with (
         make_reporter(quiet, json, verbose, audio_on_stdout=target == "-") as report,
         open_outputs(
@@ -108,10 +109,13 @@ def synth(
         )  # fmt: skip
         for number, speech in enumerate(synthesizer.stream(words, seed), start=1):
             outputs.write(speech)
-            unfinished += [] if speech.finished else [f'{number} "{speech.text:.40}"']
-    if unfinished:
-        what = f"{len(unfinished)} of {number} sentences did not come to an end: "
-        raise SpeechError(what + ", ".join(unfinished[:3]), todo="try another --seed")
+            failed += [(number, sentence) for sentence in speech.failed]
+    if failed:
+        what = what_failed(failed, number)
+        if not keep_going:
+            raise SpeechError(what, todo="listen to them; try another --seed, or --keep-going")
+        if not (quiet or json):
+            say(what)
 
 
 @app.command()

@@ -16,6 +16,7 @@ from ttscli.events import (
     Event,
     Limited,
     Resampled,
+    SentenceRetried,
     SentenceSpoken,
     TextDropped,
     TextSplit,
@@ -87,6 +88,8 @@ class Human(Reporter):
                 self._update(total=characters, description="speaking")
             case SentenceSpoken():
                 self._spoken(event)
+            case SentenceRetried(index, _, way, problems):
+                self._detail(f"sentence {index + 1}: {', '.join(problems)}; now with {way}")
             case TextDropped(text, count):
                 self._dropped[text] += count
             case Resampled(path, from_rate, to_rate):

@@ -46,6 +46,8 @@ class Reading:
     """As the voice reads it: an id per symbol (T,)."""
     seed: np.random.SeedSequence
     """Where all of its noise starts."""
+    constrained: bool = False
+    """Whether it is read strictly onwards, whatever the attention would do."""
     speed: float = 1.0
     """Its tempo; 2 takes half the time."""
 
@@ -138,7 +140,7 @@ class CpuEngine:
 
         width = self.tacotron2.config.prenet_dim
         masks = [dropout_masks(_generator(reading.seed, 0), width) for reading in readings]
-        texts = [(reading.ids, mask) for reading, mask in zip(readings, masks, strict=True)]
+        texts = [(r.ids, mask, r.constrained) for r, mask in zip(readings, masks, strict=True)]
         try:
             with np.errstate(all="ignore"):  # what overflows is found in the samples
                 outputs = self.tacotron2.infer_together(texts, each.check)
@@ -186,10 +188,14 @@ class _Waiting:
         return taken
 
 
+def child_seed(seed: np.random.SeedSequence, index: int) -> np.random.SeedSequence:
+    """The seed's child of that index; `spawn` would count on in the seed itself."""
+    return np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, index))
+
+
 def _generator(seed: np.random.SeedSequence, index: int) -> np.random.Generator:
-    """Randomness of the seed's child of that index; `spawn` would count on in the seed itself."""
-    child = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, index))
-    return np.random.default_rng(child)
+    """Randomness of the seed's child of that index: 0 is the prenet's, 1 the vocoder's."""
+    return np.random.default_rng(child_seed(seed, index))
 
 
 class TorchEngine:
@@ -219,11 +225,16 @@ class TorchEngine:
         lengths = torch.tensor([len(reading.ids) for reading in readings])
         ids = pad_sequence([torch.tensor(reading.ids) for reading in readings], batch_first=True)
         generators = [_torch_generators(reading.seed) for reading in readings]
+        constrained = None
+        if any(reading.constrained for reading in readings):
+            constrained = torch.tensor([reading.constrained for reading in readings])
+            constrained = constrained.to(self.device)
         with torch.inference_mode(), device_errors(self.device):
             output = self.tacotron2.infer(
                 ids.to(self.device),
                 lengths.to(self.device),
                 generator=[dropout for dropout, _ in generators],
+                constrained=constrained,
             )
             # A vocoder needs a frame, even where the gate fired at the first.
             frames = output.lengths.clamp(min=1).tolist()

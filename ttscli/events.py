@@ -186,15 +186,33 @@ class SentenceSpoken(Event):
 
 
 @dataclass(frozen=True)
-class SentenceUnfinished(Event):
-    """A sentence ran into its step limit: the decoder did not say that it had ended."""
+class SentenceRetried(Event):
+    """The speech of a sentence failed the attention check; it is spoken in another way."""
+
+    index: int
+    """Index of the sentence, from 0."""
+    text: str
+    """The sentence as it was given."""
+    way: str
+    """How it is spoken now."""
+    problems: tuple[str, ...]
+    """What was wrong before."""
+
+
+@dataclass(frozen=True)
+class SentenceFailed(Event):
+    """The speech of a sentence failed the attention check in whatever way it was spoken."""
 
     index: int
     """Index of the sentence, from 0."""
     text: str
     """The sentence as it was given."""
     duration_s: float
-    """Length of the audio at the limit, seconds."""
+    """Length of the audio that there is all the same, seconds."""
+    problems: tuple[str, ...]
+    """What is wrong with it."""
+    tries: int
+    """How often it was spoken."""
 
 
 @dataclass(frozen=True)

@@ -217,6 +217,15 @@ ShardOption: TypeAlias = Annotated[
 Overwrite: TypeAlias = Annotated[
     bool, option("--overwrite", None, "Do what is done already.", _WORK)
 ]
+KeepGoing: TypeAlias = Annotated[
+    bool,
+    option(
+        "--keep-going",
+        None,
+        "Accept sentences that could not be read right in any way: exit with 0, not with 3.",
+        _WORK,
+    ),
+]
 FailFast: TypeAlias = Annotated[bool, option("--fail-fast", None, "Stop at a failure.", _WORK)]
 Retries: TypeAlias = Annotated[
     int,

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,19 +16,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ttscli.attention import Attention
 from ttscli.audio import Audio, Samples
 from ttscli.devices import check_precision, choose_device
 from ttscli.engines import Engine, Reading, Spoken, load_engine, speak_by_length
 from ttscli.errors import InputError, UsageError, VoiceError
 from ttscli.events import (
     OnEvent,
+    SentenceFailed,
+    SentenceRetried,
     SentenceSpoken,
-    SentenceUnfinished,
     TextDropped,
     TextSplit,
     VoiceLoaded,
     ignore,
 )
+from ttscli.retries import Ladder, Read
 from ttscli.tempo import check_speed
 from ttscli.text.symbols import SYMBOLS
 from ttscli.timings import Word, word_times
@@ -37,6 +41,8 @@ from ttscli.voices import Voice, find_voice
 if TYPE_CHECKING:
     from ttscli.text.frontend import Encoded, Frontend
     from ttscli.text.sentences import Piece
+
+_MOST_NAMED = 3  # sentences that failed
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,8 @@ class Sentence:
     """Its first sample in the speech."""
     samples: int
     """How many samples it has."""
-    finished: bool
-    """False if it ran into the step limit: its end may be noise, or missing."""
+    attention: Attention
+    """How it was read, and what is wrong with that."""
     words: tuple[Word, ...] = ()
     """When its words are said, in the speech."""
     view: View | None = field(default=None, compare=False, repr=False)
@@ -89,9 +95,9 @@ class Speech(Audio):
         return tuple(word for sentence in self.sentences for word in sentence.words)
 
     @property
-    def finished(self) -> bool:
-        """Whether every sentence came to its end."""
-        return all(sentence.finished for sentence in self.sentences)
+    def failed(self) -> tuple[Sentence, ...]:
+        """The sentences that failed the attention check, however they were spoken."""
+        return tuple(sentence for sentence in self.sentences if not sentence.attention.good)
 
     def _repr_html_(self) -> str:
         """A player."""
@@ -150,6 +156,7 @@ class Synthesizer:
     ) -> None:
         self.engine, self.frontend, self.speed = engine, frontend, check_speed(speed)
         self.sample_rate, self.on_event = sample_rate, on_event
+        self._ladder = Ladder(engine, sample_rate)
         self._pause = pause
         self._paragraph_pause = 3 * pause if paragraph_pause is None else paragraph_pause
 
@@ -308,36 +315,42 @@ class Synthesizer:
 
         A sentence's noise depends on nothing but the seed and its place in its text.
         """
-        begun: deque[_Line] = deque()
+        begun: deque[tuple[_Line, Reading]] = deque()
 
         def readings() -> Iterator[Reading]:
             for line, seed in lines:
-                begun.append(line)
                 noise = np.random.SeedSequence(seed, spawn_key=(line.index,))
-                yield Reading(line.encoded.ids, noise, self.speed)
+                reading = Reading(line.encoded.ids, noise, speed=self.speed)
+                begun.append((line, reading))
+                yield reading
 
         for spoken in speak_by_length(self.engine, readings(), batch_size):
-            line = begun.popleft()
-            yield line, self._piece(line, spoken)
+            line, reading = begun.popleft()
+            _check_numbers(line, spoken)
+            read = self._ladder.climb(reading, spoken, partial(self._retried, line))
+            _check_numbers(line, read.spoken)
+            yield line, self._piece(line, read)
 
-    def _piece(self, line: _Line, spoken: Spoken) -> Speech:
+    def _retried(self, line: _Line, way: str, before: Attention) -> None:
+        self.on_event(SentenceRetried(line.index, line.text, way, before.problems))
+
+    def _piece(self, line: _Line, read: Read) -> Speech:
         """A spoken sentence, reported, with the pause before it."""
-        samples = spoken.samples
-        if not np.isfinite(samples).all():
-            what = f"it gave samples that are no numbers for {line.text!r:.60}"
-            raise VoiceError(what, where="the voice", todo="its checkpoints may be damaged")
+        samples, attention = read.spoken.samples, read.attention
         duration = len(samples) / self.sample_rate
-        if not spoken.finished:
-            self.on_event(SentenceUnfinished(line.index, line.text, duration))
+        if not attention.good:
+            self.on_event(
+                SentenceFailed(line.index, line.text, duration, attention.problems, attention.tries)
+            )
         self.on_event(
             SentenceSpoken(line.index, line.text, line.characters, line.total_characters, duration)
         )
         words = word_times(
-            line.text, line.encoded, spoken.alignment, len(samples), self.sample_rate
+            line.text, line.encoded, read.spoken.alignment, len(samples), self.sample_rate
         )
         symbols = tuple(SYMBOLS[index] for index in line.encoded.ids)
-        view = View(symbols, spoken.mel, spoken.alignment)
-        sentence = Sentence(line.text, 0, len(samples), spoken.finished, words, view)
+        view = View(symbols, read.spoken.mel, read.spoken.alignment)
+        sentence = Sentence(line.text, 0, len(samples), attention, words, view)
         joined = np.pad(samples, (line.silence, line.after))
         return Speech(joined, self.sample_rate, line.text, (sentence.later(line.silence),))
 
@@ -351,6 +364,22 @@ class Synthesizer:
             samples.append(piece.samples)
             start += len(piece.samples)
         return Speech(np.concatenate(samples), self.sample_rate, text, tuple(sentences))
+
+
+def what_failed(failed: Sequence[tuple[int, Sentence]], total: int) -> str:
+    """In words what the attention check says about sentences, each with its number from 1."""
+    named = [
+        f'{number} "{sentence.text:.40}" ({", ".join(sentence.attention.problems)})'
+        for number, sentence in failed[:_MOST_NAMED]
+    ]
+    what = f"{len(failed)} of {total} sentences were not read right: {', '.join(named)}"
+    return what + (", …" if len(failed) > _MOST_NAMED else "")
+
+
+def _check_numbers(line: _Line, spoken: Spoken) -> None:
+    if not np.isfinite(spoken.samples).all():
+        what = f"it gave samples that are no numbers for {line.text!r:.60}"
+        raise VoiceError(what, where="the voice", todo="its checkpoints may be damaged")
 
 
 def choose_voice(

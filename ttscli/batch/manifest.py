@@ -8,20 +8,15 @@ import time
 from dataclasses import asdict, dataclass
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ttscli.files import atomic_file, output_errors
 
+if TYPE_CHECKING:
+    from ttscli.attention import Attention
+
 WHOLE = "manifest.jsonl"
 _SYNC_EVERY = 1.0  # seconds: what a power failure takes is spoken again
-
-
-@dataclass(frozen=True, slots=True)
-class Attention:
-    """What the attention that read the text says about the speech."""
-
-    finished: bool
-    """Whether every sentence came to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +52,7 @@ class Record:
     attempts: int
     """How often it was tried."""
     attention: Attention | None
-    """What is known of how it was read."""
+    """How it was read: the worst of its sentences; None if there is no audio."""
     elapsed_s: float
     """How long speaking took, seconds."""
 

@@ -16,7 +16,7 @@ from typing import Protocol
 from ttscli.batch.folder import Shard, hold_folder, manifest_name, part_owner
 from ttscli.batch.jobs import Job, VoiceOptions, choose_shard, read_jobs
 from ttscli.batch.keys import Keys, file_digest
-from ttscli.batch.manifest import Attention, Entry, Manifest, Record
+from ttscli.batch.manifest import Entry, Manifest, Record
 from ttscli.batch.readers import choose_reader
 from ttscli.batch.speaking import Outcome
 from ttscli.errors import InputError, SpeechError, UsageError
@@ -238,7 +238,7 @@ class Batch:
             voice=job.options.voice,
             key=self._key(job),
             attempts=outcome.attempts,
-            attention=Attention(finished=not outcome.unfinished) if there else None,
+            attention=outcome.attention,
             elapsed_s=round(outcome.elapsed_s, 3),
         )
 

@@ -17,6 +17,7 @@ from ttscli.errors import TemporaryError, TTSError
 from ttscli.events import Event, Limited, TextDropped, TextSplit, Written
 
 if TYPE_CHECKING:
+    from ttscli.attention import Attention
     from ttscli.synthesizer import Sentence, Speech
 
 MOST_VOICES = 4
@@ -45,8 +46,8 @@ class Outcome:
     """What failed."""
     again: bool = False
     """Whether it may succeed when it is tried again."""
-    unfinished: bool = False
-    """Whether a sentence ran into its step limit."""
+    attention: Attention | None = None
+    """How its sentences were read: the worst of them; None if there is no audio."""
     dropped: Mapping[str, int] = field(default_factory=dict)
     """What could not be spoken, and how often."""
     limited: int = 0
@@ -193,7 +194,9 @@ class _Notes:
 
 def _outcome(job: Job, pieces: Iterable[Speech], sample_rate: int, notes: _Notes) -> Outcome:
     """A job's speech, encoded as it comes."""
+    from ttscli.attention import worst
     from ttscli.audio import encode_audio
+    from ttscli.synthesizer import what_failed
 
     file = io.BytesIO()
     sentences: list[Sentence] = []
@@ -205,15 +208,13 @@ def _outcome(job: Job, pieces: Iterable[Speech], sample_rate: int, notes: _Notes
             sentences += piece.sentences
     dropped, limited, elapsed = notes.take()
     assert notes.written is not None
-    endless = [f'{n} "{s.text:.40}"' for n, s in enumerate(sentences, start=1) if not s.finished]
-    error = ""
-    if endless:
-        what = f"{len(endless)} of {len(sentences)} sentences did not come to an end: "
-        error = f"{what}{', '.join(endless[:3])}; try another seed"
+    failed = [(n, s) for n, s in enumerate(sentences, start=1) if not s.attention.good]
+    error = f"{what_failed(failed, len(sentences))}; try another seed" if failed else ""
     return Outcome(
         job, file.getvalue(), subtitles.finished(), notes.written.samples,
         notes.written.sample_rate, error,
-        unfinished=bool(endless), dropped=dropped, limited=limited, elapsed_s=elapsed,
+        attention=worst([s.attention for s in sentences]), dropped=dropped, limited=limited,
+        elapsed_s=elapsed,
     )  # fmt: skip
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import astuple, dataclass
 
+WINDOW = 3
+"""Symbols that an attention which is held to the text's order may go on in a decoder step."""
+
 
 @dataclass(frozen=True)
 class MelConfig:

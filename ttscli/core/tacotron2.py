@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ttscli.core.configs import Tacotron2Config
+from ttscli.core.configs import WINDOW, Tacotron2Config
 from ttscli.core.noise import Generators, row_generators
 from ttscli.core.tacotron2_layers import Decoder, Encoder, Postnet, length_mask
 
@@ -105,6 +105,7 @@ class Tacotron2(nn.Module):
         prenet_dropout: bool = True,
         generator: Generators = None,
         max_steps: int | None = None,
+        constrained: Tensor | None = None,
     ) -> Tacotron2Output:
         """Speak a batch of texts, each row as it would be spoken alone.
 
@@ -115,6 +116,8 @@ class Tacotron2(nn.Module):
             generator: draws the dropout: one for each row, or one that seeds all rows;
                 None is seed 0 for each row.
             max_steps: decoder steps after which a row is stopped; `step_limit` of its text if None.
+            constrained: rows (B,) that read strictly onwards: the attention stays within
+                `forward_window`, and the gate is not heeded before that has come to the end.
 
         Returns:
             The output; a row that was stopped is marked in `hit_limit`.
@@ -135,9 +138,12 @@ class Tacotron2(nn.Module):
         done = 0
         while done < most:
             prenet_output = self.decoder.prenet(frame, next(masks))
-            frame, gate, state = self.decoder.step(prenet_output, state, memory)
+            frame, gate, state = self.decoder.step(prenet_output, state, memory, constrained)
             frames[:, done], gates[:, done], weights[:, done] = frame, gate, state.history[:, 0]
             fired = torch.sigmoid(gate) > self.config.gate_threshold
+            if constrained is not None:
+                left = lengths.to(gate.device) - 1 - state.history[:, 0].argmax(1)
+                fired &= ~constrained | (left <= WINDOW)
             ended = torch.where((ended < 0) & fired & (done < limits), done, ended)
             done += 1
             if bool(((ended >= 0) | (done >= limits)).all()):

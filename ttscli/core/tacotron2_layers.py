@@ -15,12 +15,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ttscli.core.configs import Tacotron2Config
+from ttscli.core.configs import WINDOW, Tacotron2Config
 
 
 def length_mask(lengths: Tensor, size: int) -> Tensor:
     """True at positions below each length: (B, size)."""
     return torch.arange(size, device=lengths.device) < lengths[:, None]
+
+
+def forward_window(last: Tensor, mask: Tensor) -> Tensor:
+    """Where a step may attend if its reading is held to the text's order: (B, T).
+
+    Args:
+        last: the weights of the step before (B, T); zero before the first.
+        mask: True where there is text (B, T).
+    """
+    ahead = torch.arange(last.shape[1], device=last.device) - last.argmax(1, keepdim=True)
+    return mask & (ahead >= 0) & (ahead <= WINDOW)
 
 
 class ConvolutionNorm(nn.Module):
@@ -173,13 +184,24 @@ class Decoder(nn.Module):
         )
 
     def step(
-        self, frame: Tensor, state: DecoderState, memory: Memory
+        self,
+        frame: Tensor,
+        state: DecoderState,
+        memory: Memory,
+        constrained: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, DecoderState]:
-        """One step: prenet output (B, P) to frames (B, M · r), gate logit (B,) and new state."""
+        """One step: prenet output (B, P) to frames (B, M · r), gate logit (B,) and new state.
+
+        Rows that are `constrained` (B,) attend within `forward_window`.
+        """
         c = self.config
         attention, cell = self.attention_rnn(torch.cat([frame, state.context], 1), state.attention)
         attention = F.dropout(attention, c.p_attention_dropout, self.training)
-        weights = self.attention(attention, memory.keys, state.history, memory.mask)
+        mask = memory.mask
+        if constrained is not None:
+            window = forward_window(state.history[:, 0], mask)
+            mask = torch.where(constrained[:, None], window, mask)
+        weights = self.attention(attention, memory.keys, state.history, mask)
         context = torch.bmm(weights[:, None], memory.values)[:, 0]
         hidden, decoder_cell = self.decoder_rnn(torch.cat([attention, context], 1), state.decoder)
         hidden = F.dropout(hidden, c.p_decoder_dropout, self.training)

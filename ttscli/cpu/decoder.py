@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from ttscli.core.configs import Tacotron2Config
+from ttscli.core.configs import WINDOW, Tacotron2Config
 from ttscli.cpu.layers import (
     Array,
     LSTMCell,
@@ -93,10 +93,20 @@ class Decoding:
         memory: of the text (T, E).
         masks: the prenet's dropout (2, P) for each step.
         limit: steps that there is room for.
+        constrained: whether it reads strictly onwards, see `core.tacotron2.Tacotron2.infer`.
     """
 
-    def __init__(self, decoder: Decoder, memory: Array, masks: Iterator[Array], limit: int) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        memory: Array,
+        masks: Iterator[Array],
+        limit: int,
+        *,
+        constrained: bool = False,
+    ) -> None:
         self._weights, self._masks, self._limit = decoder, masks, limit
+        self._constrained = constrained
         self.steps = 0
         """How many have been made."""
         self.fired = False
@@ -176,6 +186,9 @@ class Decoding:
         np.tanh(energies, out=energies)
         alignment = self.alignment[self.steps]
         np.dot(energies, self._weights.score, out=alignment)
+        if self._constrained:
+            start = int(self._last.argmax())
+            alignment[:start] = alignment[start + WINDOW + 1 :] = -np.inf
         alignment -= np.maximum.reduce(alignment)
         np.exp(alignment, out=alignment)
         alignment /= np.add.reduce(alignment)
@@ -197,6 +210,8 @@ class Decoding:
         output += self._output_context
         self.last_frames = self.frames[self.steps]
         self.fired = bool(output[-1] > self._weights.gate_threshold)
+        if self._constrained:
+            self.fired &= len(self._last) - 1 - int(self._last.argmax()) <= WINDOW
         self.steps += 1
 
 

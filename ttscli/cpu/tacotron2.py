@@ -64,7 +64,12 @@ class Tacotron2:
         return math.ceil((120 + 12 * symbols) / self.config.n_frames_per_step)
 
     def infer(
-        self, ids: Sequence[int], masks: Iterator[Array] | None, max_steps: int | None = None
+        self,
+        ids: Sequence[int],
+        masks: Iterator[Array] | None,
+        max_steps: int | None = None,
+        *,
+        constrained: bool = False,
     ) -> Output:
         """Speak a text.
 
@@ -72,31 +77,38 @@ class Tacotron2:
             ids: its symbols.
             masks: the prenet's dropout (2, P) of 0 and 2 for each decoder step; None is none.
             max_steps: decoder steps after which it is stopped; `step_limit` if None.
+            constrained: whether it reads strictly onwards, see `core.tacotron2.Tacotron2.infer`.
         """
-        decoding = self._begin(ids, masks, max_steps)
+        decoding = self._begin(ids, masks, max_steps, constrained)
         decode([decoding])
         return self._finish(decoding)
 
     def infer_together(
         self,
-        texts: Sequence[tuple[Sequence[int], Iterator[Array]]],
+        texts: Sequence[tuple[Sequence[int], Iterator[Array], bool]],
         check: Callable[[], None] = lambda: None,
     ) -> list[Output]:
-        """Speak texts, each with its symbols and masks, as `infer` would, but sooner.
+        """Speak texts, as `infer` would, but sooner: each its ids, masks, and if it is constrained.
 
         `check` is called now and then, and may raise to stop the work.
         """
-        decodings = [self._begin(ids, masks) for ids, masks in texts]
+        decodings = [
+            self._begin(ids, masks, None, constrained) for ids, masks, constrained in texts
+        ]
         decode(decodings, check)
         return [self._finish(decoding) for decoding in decodings]
 
     def _begin(
-        self, ids: Sequence[int], masks: Iterator[Array] | None, max_steps: int | None = None
+        self,
+        ids: Sequence[int],
+        masks: Iterator[Array] | None,
+        max_steps: int | None,
+        constrained: bool,
     ) -> Decoding:
         if masks is None:
             masks = repeat(np.ones((2, self.config.prenet_dim), np.float32))
         limit = max_steps or self.step_limit(len(ids))
-        return Decoding(self.decoder, self.encoder(ids), masks, limit)
+        return Decoding(self.decoder, self.encoder(ids), masks, limit, constrained=constrained)
 
     def _finish(self, decoding: Decoding) -> Output:
         r, steps = self.config.n_frames_per_step, decoding.steps

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
+from ttscli.attention import check
 from ttscli.audio import Audio
 from ttscli.core.configs import MelConfig
 from ttscli.core.mel import GriffinLim, MelSpectrogram
@@ -32,9 +33,6 @@ from ttscli.training.corpus import DITHER, to_record
 Floats = NDArray[np.float32]
 
 _LISTENER_RATE = 16000
-_SKIPPED = 0.15  # a symbol that never got more of the attention than this was not read
-_SKIPPED_RUN = 4  # so many of them in a row are a skip
-_BACK = 5.0  # symbols that the attention may fall back
 
 
 @dataclass(frozen=True)
@@ -65,23 +63,6 @@ class Said:
     """What went wrong in the attention, empty if nothing did."""
 
 
-def alignment_problem(alignment: Floats, finished: bool) -> str | None:
-    """What is wrong with an attention (F, T): not ending, not reaching the end, skips, repeats."""
-    if not finished:
-        return "did not stop"
-    centers = alignment @ np.arange(alignment.shape[1])
-    if centers[-12:].max() < alignment.shape[1] - 4:
-        return "did not reach the end"
-    if ((np.maximum.accumulate(centers) - centers) > _BACK).sum() >= 4:
-        return "went back"
-    run = 0
-    for most in alignment.max(0):
-        run = run + 1 if most < _SKIPPED else 0
-        if run >= _SKIPPED_RUN:
-            return "skipped symbols"
-    return None
-
-
 def say(voice: Synthesizer, text: str, seed: int = 0) -> Said:
     """Let the voice read a text."""
     readings = [
@@ -89,8 +70,11 @@ def say(voice: Synthesizer, text: str, seed: int = 0) -> Said:
         for i, piece in enumerate(split_sentences(text))
     ]
     pieces = list(voice.engine.speak(readings))
-    found = [alignment_problem(piece.alignment, piece.finished) for piece in pieces]
-    return Said(text, pieces, [problem for problem in found if problem])
+    found = [
+        check(reading.ids, piece.alignment, piece.finished, len(piece.samples) / voice.sample_rate)
+        for reading, piece in zip(readings, pieces, strict=True)
+    ]
+    return Said(text, pieces, [problem for attention in found for problem in attention.problems])
 
 
 def joined(pieces: Iterable[Floats]) -> Floats:
