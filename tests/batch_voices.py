@@ -16,7 +16,7 @@ from ttscli.attention import Attention
 from ttscli.batch.jobs import VoiceOptions
 from ttscli.errors import InputError, TemporaryError
 from ttscli.events import Event, TextSplit, ignore
-from ttscli.synthesizer import Sentence, Speech
+from ttscli.speech import Sentence, Speech
 
 RATE = 22050
 READ_WELL = Attention(

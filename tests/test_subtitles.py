@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from ttscli import Speech, Synthesizer
 from ttscli.errors import UsageError
+from ttscli.speech import Sentence
 from ttscli.subtitles import (
     LINE_WIDTH,
     MOST_LINES,
@@ -27,7 +28,6 @@ from ttscli.subtitles import (
     cues_of,
     open_subtitles,
 )
-from ttscli.synthesizer import Sentence
 from ttscli.timings import Word
 
 RATE = 22050

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ttscli.synthesizer import Speech, Synthesizer
+    from ttscli.speech import Speech
+    from ttscli.synthesizer import Synthesizer
 
 __all__ = ["Speech", "Synthesizer", "__version__"]
 __version__ = "0.1.0"

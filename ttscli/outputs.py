@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ttscli.audio import AudioWriter
     from ttscli.play import Playing
     from ttscli.plot import Picture
+    from ttscli.speech import Speech
     from ttscli.subtitles import SubtitleWriter
-    from ttscli.synthesizer import Speech
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from ttscli.errors import UsageError
 from ttscli.files import atomic_file
 
 if TYPE_CHECKING:
-    from ttscli.synthesizer import Sentence, Speech
+    from ttscli.speech import Sentence, Speech
 
 MOST_SENTENCES = 12
 """In a picture: more would be too small to see, or too large to open."""

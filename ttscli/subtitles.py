@@ -16,7 +16,7 @@ from ttscli.errors import UsageError
 from ttscli.files import atomic_file, output_errors
 
 if TYPE_CHECKING:
-    from ttscli.synthesizer import Sentence, Speech
+    from ttscli.speech import Sentence, Speech
     from ttscli.timings import Word
 
 LINE_WIDTH, MOST_LINES = 42, 2  # what television takes to be readable

@@ -18,7 +18,7 @@ from ttscli.events import Event, Limited, TextDropped, TextSplit, Written
 
 if TYPE_CHECKING:
     from ttscli.attention import Attention
-    from ttscli.synthesizer import Sentence, Speech
+    from ttscli.speech import Sentence, Speech
 
 MOST_VOICES = 4
 """Synthesizers that are kept loaded."""
