@@ -220,11 +220,6 @@ def _with_letters(match: re.Match[str]) -> str | None:
     return f"{words.in_pairs(digits)} {spelled(tail)}"
 
 
-def _list(match: re.Match[str]) -> str:
-    """1,1,1 is no grouping."""
-    return words.cardinal(match[0])
-
-
 def _long(match: re.Match[str]) -> str:
     return words.one_by_one(match[0])
 

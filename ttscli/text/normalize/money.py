@@ -33,17 +33,15 @@ SCALES = {
 _SIGNS = "$£€¥₹₩₽₺₿₪₫₴"
 _CODES = "|".join(code for code in _UNITS if len(code) == 3)
 _SCALE = (
-    r"(?:[\s-]?(?P<scale{0}>hundred|thousand|million|billion|trillion)(?![A-Za-z])|\s?(?P<shor"
-    r"t{0}>mn|bn|tn|trn|mil|MM|[kKmMbBtT])(?![A-Za-z0-9]))?"
+    r"(?:[\s-]?(?P<scale{0}>hundred|thousand|million|billion|trillion)(?![A-Za-z])"
+    r"|\s?(?P<short{0}>mn|bn|tn|trn|mil|MM|[kKmMbBtT])(?![A-Za-z0-9]))?"
 )
 _SINGULAR_BEFORE = frozenset("bill note coin".split())
 
 
 def _names(unit: str, prefix: str = "") -> tuple[str, str, str, str]:
     one, many, part, parts = (
-        _UNITS[unit].replace("U.S._", "U S ").replace("_", " ").split(" ")
-        if "_" not in _UNITS[unit]
-        else [p.replace("U.S._", "U S ").replace("_", " ") for p in _UNITS[unit].split()]
+        name.replace("U.S._", "U S ").replace("_", " ") for name in _UNITS[unit].split()
     )
     which = _PREFIXES[prefix] + " " if prefix else ""
     return which + one, which + many, part, parts
@@ -91,11 +89,7 @@ def _per(match: re.Match[str]) -> str:
     return f" per {UNITS[per][0] if per in UNITS else per}"
 
 
-def _after(match: re.Match[str]) -> str:
-    return amount(match["low"], _scale(match), match["sign"])
-
-
-def _code_first(match: re.Match[str]) -> str:
+def _sign_or_code(match: re.Match[str]) -> str:
     return amount(match["low"], _scale(match), match["sign"])
 
 
@@ -122,9 +116,9 @@ _SUFFIX = (
 SIGN_RULES = (Rule("money", _MONEY, _money),)
 WORD_RULES = (
     Rule("money", r"(?=[A-Z]{1,2}\$)" + _MONEY, _money),
-    Rule("money", rf"(?P<sign>{_CODES})\s?(?P<low>{NUMBER})" + _SCALE.format(""), _code_first),
+    Rule("money", rf"(?P<sign>{_CODES})\s?(?P<low>{NUMBER})" + _SCALE.format(""), _sign_or_code),
 )
 RULES = (
-    Rule("money", _SUFFIX, _after),
+    Rule("money", _SUFFIX, _sign_or_code),
     Rule("money", rf"({NUMBER})\s?(¢|p(?![A-Za-z0-9./]))", _cents),
 )

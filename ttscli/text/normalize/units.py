@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 from ttscli.text.normalize import words
-from ttscli.text.normalize.figures import integer
-from ttscli.text.normalize.rules import Rule, rest, word_after
+from ttscli.text.normalize.rules import Rule, rest
 from ttscli.text.normalize.words import FRACTION_SIGNS, NUMBER, SUPERSCRIPTS
 
 _REGULAR = """
@@ -234,11 +233,6 @@ def _scaled(match: re.Match[str]) -> str | None:
         return None
     spoken = f"{words.number(match['low'])}"
     return f"{spoken} {SCALES[match['short'].lower()]}"
-
-
-def _counted(match: re.Match[str]) -> str | None:
-    """Leave what a whole number counts to the words."""
-    return integer(match, match[1]) if word_after(match) else None
 
 
 _SIGN = r"(?P<sign>[-−+±~<>]?)"
