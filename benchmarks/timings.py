@@ -20,7 +20,7 @@ from ttscli.core.configs import MelConfig
 from ttscli.text.cleaners import english_cleaners
 from ttscli.training import teacher
 from ttscli.training.corpus import to_record
-from ttscli.training.quality import teacher_mels
+from ttscli.training.quality import mels_of
 
 Floats = NDArray[np.float64]
 
@@ -59,7 +59,7 @@ def main() -> None:
         if len(speech.sentences) != 1:
             continue
         as_floats = audio.astype(np.float32) / np.float32(32768)
-        path = warped(*teacher_mels([as_floats, speech.samples]))
+        path = warped(*mels_of([as_floats, speech.samples]))
         places = teacher.spans(utterance.text, utterance.tokens) or []
         factor = len(speech.samples) / len(audio)
         for word in speech.words:
