@@ -138,7 +138,7 @@ def _train_vocoder(
         folder,
         recipe,
         order.device,
-        lambda step: on_progress("vocoder", step, recipe.steps),
+        lambda step: on_progress("vocoder", step, recipe.pitch_steps + recipe.steps),
         start,
     ).train()
 

@@ -227,7 +227,7 @@ class Trainer:
         folder: for the state and the log.
         recipe: how to train.
         device: where.
-        on_step: is told how many steps are done.
+        on_step: is told how many steps are done, those of the pitch network among them.
         start: a model to go on from, in place of random weights.
     """
 
@@ -271,6 +271,7 @@ class Trainer:
             error = ((log_f0 - f0).abs() * voiced).sum() / voiced.sum()
             loss = 10 * error + F.binary_cross_entropy_with_logits(voicing, voiced)
             state.advance(loss, schedule.rate(state.step), recipe.clip)
+            self.on_step(state.step)
             wrong = ((voicing > 0) != (voiced > 0.5)).float().mean()
             means.add({"f0_error": error.detach(), "voicing_error": wrong})
             if state.step % 100 == 0:
@@ -294,7 +295,7 @@ class Trainer:
             rate = schedule.rate(step)
             norm = self.state.advance(loss, rate, recipe.clip)
             means.add({**{name: part.detach() for name, part in parts.items()}, "norm": norm})
-            self.on_step(self.state.step)
+            self.on_step(recipe.pitch_steps + self.state.step)
             if self.state.step % 50 == 0:
                 self.log.write(self.state.step, {**means.take(), "rate": rate})
             if self.state.step % recipe.save_every == 0:
