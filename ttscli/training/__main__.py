@@ -93,7 +93,8 @@ def _report(name: str, sentences: list[str], work: Path, pictures: int, noises: 
     """Measure a voice, print the tables and draw the pictures; the tables in Markdown."""
     work.mkdir(parents=True, exist_ok=True)
     tts = Synthesizer.from_voice(name, device="cpu")
-    report = quality.measure(tts, sentences, work, noises=noises)
+    with console.status(f"speaking {len(sentences)} sentences and listening to them"):
+        report = quality.measure(tts, sentences, work, noises=noises)
     tables = quality.tables(report)
     for rows in tables:
         table = Table(title=f"{name} on {len(sentences)} sentences")
