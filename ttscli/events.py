@@ -19,6 +19,8 @@ class VoiceLoaded(Event):
     """Its name."""
     device: str
     """Where it runs, as torch names it."""
+    precision: str
+    """How exactly: fp32, fp16 or bf16."""
     seconds: float
     """How long loading took."""
 
@@ -197,6 +199,16 @@ class SentenceRetried(Event):
     """How it is spoken now."""
     problems: tuple[str, ...]
     """What was wrong before."""
+
+
+@dataclass(frozen=True)
+class SentenceOverflowed(Event):
+    """Half precision had no room for a sentence's numbers; it was computed again in fp32."""
+
+    index: int
+    """Index of the sentence, from 0."""
+    text: str
+    """The sentence as it was given."""
 
 
 @dataclass(frozen=True)
