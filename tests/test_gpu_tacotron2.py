@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -369,6 +372,22 @@ def test_the_attentions_kernel(fused: Parts, dtype: torch.dtype, symbols: int, t
         return [alignment, history, state]
 
     compare(fused, run, dtype)
+
+
+def test_a_compiler_takes_the_kernels() -> None:
+    """For a GPU that need not be here: the interpreter runs what it refuses."""
+    if find_spec("triton") is None:
+        pytest.skip("Triton is not here: see `make kernels`")
+    script = Path(__file__).with_name("compile_kernels.py")
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, check=False,
+        env=os.environ | {"TRITON_INTERPRET": "0"},
+    )  # fmt: skip
+    assert not done.returncode, done.stderr
+    made = [line.split() for line in done.stdout.splitlines()]
+    assert len(made) == 12
+    small_gpus = 99 << 10  # shared memory of a program
+    assert all(int(shared) <= small_gpus and int(code) > 1000 for *_, shared, code in made)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="here kernels run on the GPU, see below")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ttscli.errors import TemporaryError, UsageError
 
-PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8")
+PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 
 
 def choose_device(name: str) -> str:
@@ -50,7 +50,7 @@ def choose_precision(name: str, device: str) -> str:
 
     auto is fp32: what half precision sounds like has not been measured on a GPU.
     """
-    if name not in PRECISIONS:
+    if name not in (*PRECISIONS, "int8"):
         raise UsageError(f"there is no precision {name!r}", todo=f"use {', '.join(PRECISIONS)}")
     reason = ""
     if name == "int8":

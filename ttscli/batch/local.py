@@ -65,8 +65,7 @@ class LocalEngine:
     ) -> None:
         self._devices = _devices(device)
         self._workers = workers or (processors() if device == "cpu" else len(self._devices))
-        if device == "mps" and workers > 1:
-            raise UsageError("an Apple GPU has one worker", todo="leave --workers out")
+        _check_workers(workers, self._devices)
         self._batch_size, self._tries = batch_size, tries
         self._load, self._on_event = load, on_event
         self._shares_memory = device == "cpu" and _forks_safely()
@@ -159,6 +158,15 @@ class _Crew:
         while worker.chunks:
             self._chunks.give_back(worker.chunks.pop())
         return self._chunks.lost(suspects, why) if suspects else None
+
+
+def _check_workers(workers: int, devices: Sequence[str]) -> None:
+    """Refuse more workers than there are GPUs: a second one would but halve a GPU's memory."""
+    if devices[0] != "cpu" and workers > len(devices):
+        there = "is one GPU" if len(devices) == 1 else f"are {len(devices)} GPUs"
+        raise UsageError(
+            f"{workers} workers are too many: there {there}", todo="leave --workers out"
+        )
 
 
 def _forks_safely() -> bool:

@@ -5,8 +5,6 @@ Each program computes in float32, whatever it reads; tanh is 2 * sigmoid(2 * x) 
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -16,6 +14,14 @@ from ttscli.core.configs import WINDOW
 from ttscli.gpu.parts import Attended, AttentionWeights, PrenetWeights
 
 _LEAST = 16  # rows and columns of a product in the tensor cores
+WARPS = 16
+"""Of a program that has a row for itself: many loads are under way at once."""
+PRENET_BLOCK = 128
+"""Inputs or outputs of a layer of the prenet at once."""
+BLOCK_HALF, BLOCK_EXACT = 64, 32
+"""Symbols that are compared at once: more need more shared memory than small GPUs have."""
+READ = 64
+"""Symbols whose memory is read at once."""
 
 
 class FusedParts:
@@ -27,7 +33,7 @@ class FusedParts:
         _prenet[(len(frame),)](
             frame, weights.first, weights.second, masks, out,
             n, width, frame.stride(0), masks.stride(0), out.stride(0),
-            WIDTH=_power(width), BLOCK=16, num_warps=8,
+            WIDTH=_power(width), BLOCK=PRENET_BLOCK, num_warps=WARPS,
         )  # fmt: skip
 
     def cell(self, sums: Tensor, bias: Tensor, cell: Tensor, hidden: Tensor) -> None:
@@ -44,7 +50,7 @@ class FusedParts:
         block = 4
         _product[(len(x), triton.cdiv(m, block))](
             x, weight, bias, out, n, m, x.stride(0), out.stride(0),
-            BLOCK=block, CHUNK=min(512, _power(n)), num_warps=4,
+            BLOCK=block, CHUNK=min(2048, _power(n)), num_warps=4,
         )  # fmt: skip
 
     def attend(
@@ -54,15 +60,16 @@ class FusedParts:
         a = attended
         rows, T, E = a.memory.shape
         inputs, D = weights.location.shape
+        exact = a.memory.dtype == torch.float32
         _attend[(rows,)](
             query, a.keys, a.memory, a.lengths, a.constrained, a.history,
             weights.location, weights.score, a.context, alignment,
             T, a.context.stride(0), TAPS=inputs // 2, D=D, E=E, AHEAD=WINDOW,
             D_BLOCK=max(_LEAST, _power(D)), INPUTS=max(_LEAST, _power(inputs)), E_BLOCK=_power(E),
-            BLOCK=32, ROW=_power(T), num_warps=8,
-            # Weights and their sums are no better known than in half precision, where that is
-            # what the rest has.
-            PRECISION="ieee" if a.memory.dtype == torch.float32 else "tf32",
+            BLOCK=min(BLOCK_EXACT if exact else BLOCK_HALF, max(_LEAST, _power(T))),
+            READ=READ, ROW=_power(T), num_warps=WARPS,
+            # Three products of rounded parts are as good as one in float32, which has no unit.
+            PRECISION="tf32x3" if exact else "tf32",
         )  # fmt: skip
 
 
@@ -72,15 +79,15 @@ def _power(n: int) -> int:
 
 
 @triton.jit
-def _tanh(x: Any) -> Any:
+def _tanh(x):
     return 2 * tl.sigmoid(2 * x) - 1
 
 
 @triton.jit
 def _cell(
-    sums: Any, bias: Any, cell: Any, hidden: Any, width: Any, hidden_stride: Any,
+    sums, bias, cell, hidden, width, hidden_stride,
     BLOCK: tl.constexpr,
-) -> None:  # fmt: skip
+):  # fmt: skip
     row = tl.program_id(0)
     unit = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = unit < width
@@ -98,9 +105,9 @@ def _cell(
 
 @triton.jit
 def _product(
-    x: Any, weight: Any, bias: Any, out: Any, n: Any, m: Any, x_stride: Any, out_stride: Any,
+    x, weight, bias, out, n, m, x_stride, out_stride,
     BLOCK: tl.constexpr, CHUNK: tl.constexpr,
-) -> None:  # fmt: skip
+):  # fmt: skip
     row = tl.program_id(0)
     output = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     column = tl.arange(0, CHUNK)
@@ -117,10 +124,10 @@ def _product(
 
 @triton.jit
 def _prenet(
-    frame: Any, first: Any, second: Any, masks: Any, out: Any,
-    n: Any, width: Any, frame_stride: Any, masks_stride: Any, out_stride: Any,
+    frame, first, second, masks, out,
+    n, width, frame_stride, masks_stride, out_stride,
     WIDTH: tl.constexpr, BLOCK: tl.constexpr,
-) -> None:  # fmt: skip
+):  # fmt: skip
     row = tl.program_id(0)
     unit = tl.arange(0, WIDTH)
     inside = unit < width
@@ -145,12 +152,12 @@ def _prenet(
 
 @triton.jit
 def _attend(
-    query: Any, keys: Any, memory: Any, lengths: Any, constrained: Any, history: Any,
-    location: Any, score: Any, context: Any, alignment: Any, T: Any, context_stride: Any,
+    query, keys, memory, lengths, constrained, history,
+    location, score, context, alignment, T, context_stride,
     TAPS: tl.constexpr, D: tl.constexpr, E: tl.constexpr, AHEAD: tl.constexpr,
     D_BLOCK: tl.constexpr, INPUTS: tl.constexpr, E_BLOCK: tl.constexpr, BLOCK: tl.constexpr,
-    ROW: tl.constexpr, PRECISION: tl.constexpr,
-) -> None:  # fmt: skip
+    READ: tl.constexpr, ROW: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
     row = tl.program_id(0)
     last = history + row * 2 * T
     weights = alignment + row * T
@@ -196,8 +203,8 @@ def _attend(
 
     e = tl.arange(0, E_BLOCK)
     sums = tl.zeros([E_BLOCK], tl.float32)
-    for start in range(begin, end, 16):
-        t = start + tl.arange(0, 16)
+    for start in range(begin, end, READ):
+        t = start + tl.arange(0, READ)
         share = tl.load(weights + t, t < end, 0.0)
         there = (t < end)[:, None] & (e < E)[None, :]
         values = tl.load(memory + (row * T + t)[:, None] * E + e[None, :], there, 0.0)
