@@ -133,18 +133,30 @@ def speak_by_length(
 ) -> Iterator[Spoken]:
     """The sentences as audio, in order; a batch has those of a like length, which wastes least.
 
-    They are sorted within a window of some batches, and come back in the order in which they came.
+    They are sorted within a window of some batches, and come back in the order in which they came:
+    each in exchange for one of the next window, so that the engine is at work all the time.
     """
     if batch_size < 2:
         yield from engine.speak(readings, batch_size)
         return
-    waiting = Waiting(readings)
-    while window := waiting.take(_BATCHES_SORTED * batch_size):
-        order = sorted(range(len(window)), key=lambda i: len(window[i].ids))
-        spoken: list[Spoken | None] = [None] * len(window)
-        for i, one in zip(order, engine.speak((window[i] for i in order), batch_size), strict=True):
-            spoken[i] = one
-        yield from (one for one in spoken if one is not None)
+    waiting, orders = Waiting(readings), deque[list[int]]()
+
+    def by_length() -> Iterator[Reading]:
+        while window := waiting.take(_BATCHES_SORTED * batch_size):
+            orders.append(sorted(range(len(window)), key=lambda i: len(window[i].ids)))
+            yield from (window[i] for i in orders[-1])
+
+    spoken: list[Spoken] = []
+    ready: deque[Spoken] = deque()
+    for one in engine.speak(by_length(), batch_size):
+        if ready:
+            yield ready.popleft()
+        spoken.append(one)
+        if len(spoken) == len(orders[0]):
+            places = {place: n for n, place in enumerate(orders.popleft())}
+            ready.extend(spoken[places[i]] for i in range(len(spoken)))
+            spoken = []
+    yield from ready
     if waiting.failure is not None:
         raise waiting.failure
 

@@ -24,8 +24,8 @@ from ttscli.events import OnEvent, WorkerLost, ignore
 
 _AHEAD = 2  # chunks that a worker has, so that it need not wait for the next
 _MOST_FAILED_STARTS = 3
-_CHUNK_ON_A_GPU = 128  # jobs, where the batch size is not given
-_BATCHES_A_CHUNK = 4  # so that there is something to sort by length
+_CHUNK_ON_A_GPU = 512  # jobs, where the batch size is not given
+_BATCHES_A_CHUNK = 8  # there is something to sort by length, and a GPU is rarely without any
 
 
 @dataclass(eq=False)
@@ -76,7 +76,7 @@ class LocalEngine:
             return
         voices = tuple(dict.fromkeys(job.options for job in jobs))[:MOST_VOICES]
         orders = Orders(self._load, self._batch_size, voices, self._devices)
-        sharers = self._workers if self._devices[0] == "cpu" else 0
+        sharers = self._workers if self._devices[0] == "cpu" or self._workers > 1 else 0
         chunks = Chunks(jobs, chunk_size(self._devices[0], self._batch_size), self._tries, sharers)
         workers: Workers = Nursery(orders) if self._shares_memory else Spawner(orders)
         with closing(workers):

@@ -33,6 +33,7 @@ _AHEAD = 2  # chunks that an actor has, so that it need not wait for the next
 _MOMENT = 0.2  # seconds: how long a signal may have to wait
 _PATIENCE = 120.0  # seconds without any actor that has answered
 _MOST_FAILED_STARTS = 10
+_SOME = 8  # GPUs, where it is not known how many there are room for
 
 _RAY_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -131,7 +132,7 @@ class RayEngine:
         heads = {one: keys.head(one) for one in options}
         voices = tuple(options[:MOST_VOICES])
         orders = Orders(self._load, self._batch_size, voices, (self._device,))
-        sharers = self._workers if self._device == "cpu" else 0
+        sharers = self._workers or _SOME * self._gpus
         chunks = Chunks(jobs, chunk_size(self._device, self._batch_size), self._tries, sharers)
         with _cluster(self._address, self._workers if self._gpus == 0 else 0):
             # What died may have died of its work: it is for `Chunks` to say who tries that again.
