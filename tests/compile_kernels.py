@@ -46,9 +46,15 @@ def main() -> None:
         }  # fmt: skip
         made = {
             "cell": compiled(kernels._cell, f"{h} *fp32 *fp32 {h} i32 i32", {"BLOCK": 256}, 4),
+            "lstm": compiled(
+                kernels._lstm,
+                f"{h} {h} *fp32 *fp32 {h} i32! i32 i32 i32 i32",
+                {"UNITS": kernels.UNITS, "CHUNK": 512},
+                8,
+            ),
             "product": compiled(
                 kernels._product,
-                f"{h} {h} *fp32 *fp32! i32 i32! i32 i32!",
+                f"{h} {h} {h} *fp32 *fp32! i32 i32 i32! i32 i32 i32!",
                 {"BLOCK": 4, "CHUNK": 2048},
                 4,
             ),

@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,15 @@ from ttscli.checkpoints import load_tacotron2
 from ttscli.core import tacotron2 as core
 from ttscli.core.configs import Tacotron2Config
 from ttscli.gpu.decoder import Decoder
-from ttscli.gpu.parts import Attended, AttentionWeights, Parts, PlainParts, PrenetWeights
+from ttscli.gpu.parts import (
+    Attended,
+    AttentionWeights,
+    LSTMWeights,
+    Parts,
+    PlainParts,
+    PrenetWeights,
+    choose_parts,
+)
 from ttscli.gpu.tacotron2 import Tacotron2, steps_per_second
 from ttscli.voices import find_voice
 
@@ -135,14 +145,16 @@ def test_the_limit_is_the_texts_own() -> None:
     assert ours.mel.shape[2] == 2
 
 
-@pytest.mark.parametrize("steps", [1, 4, 64])
+@pytest.mark.parametrize("steps", [2, 4, 64])
 def test_it_does_not_matter_when_it_is_looked_who_has_ended(steps: int) -> None:
     model = ending(TINY, TEXTS)
     plain = Tacotron2(model, "cpu").infer(**batch(TEXTS), max_steps=70)
     other = Tacotron2(model, "cpu", steps=steps).infer(**batch(TEXTS), max_steps=70)
     check(other, plain, 2, 1e-6)
-    with pytest.raises(ValueError, match="must divide 64"):
+    with pytest.raises(ValueError, match="even and divide 64"):
         Tacotron2(model, "cpu", steps=24)
+    with pytest.raises(ValueError, match="even and divide 64"):
+        Tacotron2(model, "cpu", steps=1)
 
 
 def test_rows_do_not_depend_on_others_or_on_who_leaves() -> None:
@@ -310,26 +322,28 @@ def normal(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("width", [14, 256, 300])
-def test_the_lstm_cells_kernel(fused: Parts, dtype: torch.dtype, width: int) -> None:
+@pytest.mark.parametrize("rows", [1, 3, 6])
+@pytest.mark.parametrize("width", [14, 300])
+def test_the_lstms_kernels(fused: Parts, dtype: torch.dtype, rows: int, width: int) -> None:
     def run(parts: Parts) -> list[Tensor]:
-        state = normal(3, width + 9, dtype=dtype)
-        cell = normal(3, width)
-        parts.cell(
-            normal(3, 4 * width, dtype=dtype) * 3, normal(4 * width), cell, state[:, 5 : 5 + width]
-        )
-        return [state, cell]
+        weights = LSTMWeights(normal(4 * width, 600, dtype=dtype) / 600**0.5, normal(4 * width))
+        hidden, cell = normal(rows, width + 9, dtype=dtype), normal(rows, width)
+        x = normal(rows, 640, dtype=dtype)[:, 32:632] * 3
+        sums = normal(rows, 4 * width, dtype=dtype)
+        parts.lstm(x, weights, sums, cell, hidden[:, 5 : 5 + width])
+        return [hidden.to(dtype), cell.to(dtype)]
 
     compare(fused, run, dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("n", "m"), [(20, 7), (512, 81), (700, 4)])
-def test_the_products_kernel(fused: Parts, dtype: torch.dtype, n: int, m: int) -> None:
+@pytest.mark.parametrize(("n", "m", "k"), [(20, 7, 0), (512, 81, 300), (5, 4, 2500)])
+def test_the_products_kernel(fused: Parts, dtype: torch.dtype, n: int, m: int, k: int) -> None:
     def run(parts: Parts) -> list[Tensor]:
         out = torch.zeros(3, m + 2, device=DEVICE)
-        x = normal(3, n + 5, dtype=dtype)[:, 5:]
-        parts.product(x, normal(m, n, dtype=dtype) / n, normal(m), out[:, :m])
+        x, y = normal(3, n + 5, dtype=dtype)[:, 5:], normal(3, k + 2, dtype=dtype)[:, 2:]
+        weight = normal(m, n + k, dtype=dtype) / (n + k) ** 0.5
+        parts.product(x, y, weight, normal(m), out[:, :m])
         return [out]
 
     compare(fused, run, dtype)
@@ -362,11 +376,11 @@ def test_the_attentions_kernel(fused: Parts, dtype: torch.dtype, symbols: int, t
         state = normal(4, E + 9, dtype=dtype)
         attended = Attended(
             normal(4, T, E, dtype=dtype), normal(4, T, D, dtype=dtype), lengths,
-            torch.tensor([0, 0, 1, 1], dtype=torch.int32, device=DEVICE), history, state[:, 4:-5],
+            torch.tensor([0, 0, 1, 1], dtype=torch.int32, device=DEVICE), history,
         )  # fmt: skip
         weights = AttentionWeights(normal(2 * K, D), normal(D))
         alignment = torch.full((4, T), float("nan"), device=DEVICE)
-        parts.attend(normal(4, D), weights, attended, alignment)
+        parts.attend(normal(4, D), weights, attended, state[:, 4:-5], alignment)
         np.testing.assert_allclose(alignment.sum(1).cpu(), 1, atol=1e-5)
         assert not bool(alignment[~inside].any())
         return [alignment, history, state]
@@ -385,7 +399,7 @@ def test_a_compiler_takes_the_kernels() -> None:
     )  # fmt: skip
     assert not done.returncode, done.stderr
     made = [line.split() for line in done.stdout.splitlines()]
-    assert len(made) == 12
+    assert len(made) == 15
     small_gpus = 99 << 10  # shared memory of a program
     assert all(int(shared) <= small_gpus and int(code) > 1000 for *_, shared, code in made)
 
@@ -417,6 +431,34 @@ def test_graphs_change_nothing(small: core.Tacotron2, precision: str) -> None:
         ours = captured.infer(**on_gpu(batch(texts)))
         for name in FIELDS:
             assert torch.equal(getattr(ours, name), getattr(theirs, name)), name
+
+
+def test_kernels_that_fail_their_trial_are_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU that is not here is asked for nothing but its age."""
+    made: list[str] = []
+    kernels = ModuleType("kernels")
+    kernels.FusedParts = lambda: "fused"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "ttscli.gpu.decoder_kernels", kernels)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: made.append(name) or True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(torch.cuda, "device", nullcontext)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: made.append("waited"))
+
+    def fails(parts: Parts) -> None:
+        raise RuntimeError("Failed to find C compiler")
+
+    device = torch.device("cuda")
+    assert choose_parts(device, lambda parts: None) == "fused"
+    assert made == ["triton", "waited"]
+    assert isinstance(choose_parts(device, fails), PlainParts)
+    assert isinstance(choose_parts(torch.device("cpu"), lambda parts: None), PlainParts)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    assert isinstance(choose_parts(device, lambda parts: None), PlainParts)
+
+
+@pytest.mark.gpu
+def test_kernels_are_used_where_they_can_be(small: core.Tacotron2) -> None:
+    assert not isinstance(Tacotron2(small, "cuda", "fp16").decoder.parts, PlainParts)
 
 
 @pytest.mark.gpu

@@ -17,10 +17,11 @@ from ttscli.core import tacotron2_layers as core
 from ttscli.core.configs import Tacotron2Config
 from ttscli.core.tacotron2 import MASK_CHUNK
 from ttscli.gpu.graphs import Recorder
-from ttscli.gpu.parts import AttentionWeights, Parts, PrenetWeights, choose_parts
+from ttscli.gpu.parts import AttentionWeights, LSTMWeights, Parts, PrenetWeights, choose_parts
 from ttscli.gpu.rooms import Room, Rooms, StepWeights, room_size
 from ttscli.gpu.transfer import Sent
 
+_TRIED = (1, 8)  # rows, for which there may be different kernels
 STEPS = 16
 """Decoder steps of a run, after which it is looked who has ended."""
 
@@ -80,14 +81,20 @@ class Decoder:
         parts: Parts | None = None,
         graphs: bool = True,
     ) -> None:
-        if MASK_CHUNK % steps:
-            raise ValueError(f"steps must divide {MASK_CHUNK}, not be {steps}")
+        if steps % 2 or MASK_CHUNK % steps:
+            raise ValueError(f"steps must be even and divide {MASK_CHUNK}, not be {steps}")
         self.config = decoder.config
         weights = _stacked(decoder, device, dtype)
         self._keys = decoder.attention.memory.weight.detach().to(device, dtype, copy=True)
         self._device = device
+
+        def trial(parts: Parts) -> None:
+            for rows in _TRIED:
+                Room(weights, parts, rows, symbols=128, steps=2, recorder=None).run()
+
         recorder = Recorder(device) if graphs and device.type == "cuda" else None
-        self.rooms = Rooms(weights, parts or choose_parts(device), steps, recorder)
+        self.parts = parts or choose_parts(device, trial)
+        self.rooms = Rooms(weights, self.parts, steps, recorder)
 
     def decode(self, texts: Texts, check: Callable[[], None] = lambda: None) -> Decoded:
         """Take texts to their ends, each as it would go alone.
@@ -258,15 +265,18 @@ def _stacked(decoder: core.Decoder, device: torch.device, dtype: torch.dtype) ->
     outputs = torch.cat([decoder.projection.weight, decoder.gate.weight])
     return StepWeights(
         prenet=PrenetWeights(stored(prenet["0.weight"].T), stored(prenet["1.weight"])),
-        attention_rnn=stored(first.weight_ih[:, :P], first.weight_hh, first.weight_ih[:, P:]),
-        attention_rnn_bias=exact(first.bias_ih + first.bias_hh),
+        attention_rnn=LSTMWeights(
+            stored(first.weight_ih[:, :P], first.weight_hh, first.weight_ih[:, P:]),
+            exact(first.bias_ih + first.bias_hh),
+        ),
         query=stored(attention.query.weight),
         query_bias=torch.zeros(c.attention_dim, device=device),
         attention=AttentionWeights(
             exact(kernel.T @ attention.location_dense.weight.T), exact(attention.score.weight[0])
         ),
-        decoder_rnn=stored(second.weight_ih, second.weight_hh),
-        decoder_rnn_bias=exact(second.bias_ih + second.bias_hh),
+        decoder_rnn=LSTMWeights(
+            stored(second.weight_ih, second.weight_hh), exact(second.bias_ih + second.bias_hh)
+        ),
         output=stored(outputs[:, H:], outputs[:, :H]),
         output_bias=exact(torch.cat([decoder.projection.bias, decoder.gate.bias])),
         gate_threshold=c.gate_threshold,

@@ -11,9 +11,11 @@ import triton.language as tl
 from torch import Tensor
 
 from ttscli.core.configs import WINDOW
-from ttscli.gpu.parts import Attended, AttentionWeights, PrenetWeights
+from ttscli.gpu.parts import Attended, AttentionWeights, LSTMWeights, PrenetWeights
 
 _LEAST = 16  # rows and columns of a product in the tensor cores
+FEW, UNITS = 4, 8
+"""Rows for which an LSTM is one kernel, and its units of a program: most GPUs run all at once."""
 WARPS = 16
 """Of a program that has a row for itself: many loads are under way at once."""
 PRENET_BLOCK = 128
@@ -36,25 +38,42 @@ class FusedParts:
             WIDTH=_power(width), BLOCK=PRENET_BLOCK, num_warps=WARPS,
         )  # fmt: skip
 
-    def cell(self, sums: Tensor, bias: Tensor, cell: Tensor, hidden: Tensor) -> None:
-        """See `Parts`."""
+    def lstm(
+        self, x: Tensor, weights: LSTMWeights, sums: Tensor, cell: Tensor, hidden: Tensor
+    ) -> None:
+        """See `Parts`: few rows take no longer than the weights, and then need no `sums`."""
         rows, width = cell.shape
+        if rows <= FEW:
+            n = x.shape[1]
+            _lstm[(triton.cdiv(width, UNITS),)](
+                x, weights.weight, weights.bias, cell, hidden,
+                rows, n, width, x.stride(0), hidden.stride(0),
+                UNITS=UNITS, CHUNK=min(512, _power(n)), num_warps=8,
+            )  # fmt: skip
+            return
+        torch.mm(x, weights.weight.T, out=sums)
         block = min(256, _power(width))
         _cell[(rows, triton.cdiv(width, block))](
-            sums, bias, cell, hidden, width, hidden.stride(0), BLOCK=block, num_warps=4
+            sums, weights.bias, cell, hidden, width, hidden.stride(0), BLOCK=block, num_warps=4
         )
 
-    def product(self, x: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
+    def product(self, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
         """See `Parts`."""
         m, n = weight.shape
         block = 4
         _product[(len(x), triton.cdiv(m, block))](
-            x, weight, bias, out, n, m, x.stride(0), out.stride(0),
+            x, y, weight, bias, out,
+            x.shape[1], n, m, x.stride(0), y.stride(0), out.stride(0),
             BLOCK=block, CHUNK=min(2048, _power(n)), num_warps=4,
         )  # fmt: skip
 
     def attend(
-        self, query: Tensor, weights: AttentionWeights, attended: Attended, alignment: Tensor
+        self,
+        query: Tensor,
+        weights: AttentionWeights,
+        attended: Attended,
+        context: Tensor,
+        alignment: Tensor,
     ) -> None:
         """See `Parts`."""
         a = attended
@@ -63,8 +82,8 @@ class FusedParts:
         exact = a.memory.dtype == torch.float32
         _attend[(rows,)](
             query, a.keys, a.memory, a.lengths, a.constrained, a.history,
-            weights.location, weights.score, a.context, alignment,
-            T, a.context.stride(0), TAPS=inputs // 2, D=D, E=E, AHEAD=WINDOW,
+            weights.location, weights.score, context, alignment,
+            T, context.stride(0), TAPS=inputs // 2, D=D, E=E, AHEAD=WINDOW,
             D_BLOCK=max(_LEAST, _power(D)), INPUTS=max(_LEAST, _power(inputs)), E_BLOCK=_power(E),
             BLOCK=min(BLOCK_EXACT if exact else BLOCK_HALF, max(_LEAST, _power(T))),
             READ=READ, ROW=_power(T), num_warps=WARPS,
@@ -84,10 +103,15 @@ def _tanh(x):
 
 
 @triton.jit
-def _cell(
-    sums, bias, cell, hidden, width, hidden_stride,
-    BLOCK: tl.constexpr,
-):  # fmt: skip
+def _store_cell(i, f, g, o, state, hidden, inside):
+    new = tl.sigmoid(f) * tl.load(state, inside) + tl.sigmoid(i) * _tanh(g)
+    tl.store(state, new, inside)
+    output = tl.sigmoid(o) * _tanh(new)
+    tl.store(hidden, output.to(hidden.dtype.element_ty), inside)
+
+
+@triton.jit
+def _cell(sums, bias, cell, hidden, width, hidden_stride, BLOCK: tl.constexpr):
     row = tl.program_id(0)
     unit = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = unit < width
@@ -96,16 +120,46 @@ def _cell(
     f = tl.load(at + width, inside).to(tl.float32) + tl.load(bias + width + unit, inside)
     g = tl.load(at + 2 * width, inside).to(tl.float32) + tl.load(bias + 2 * width + unit, inside)
     o = tl.load(at + 3 * width, inside).to(tl.float32) + tl.load(bias + 3 * width + unit, inside)
-    state = cell + row * width + unit
-    new = tl.sigmoid(f) * tl.load(state, inside) + tl.sigmoid(i) * _tanh(g)
-    tl.store(state, new, inside)
-    output = tl.sigmoid(o) * _tanh(new)
-    tl.store(hidden + row * hidden_stride + unit, output.to(hidden.dtype.element_ty), inside)
+    target = hidden + row * hidden_stride + unit
+    _store_cell(i, f, g, o, cell + row * width + unit, target, inside)
+
+
+@triton.jit
+def _lstm(
+    x, weight, bias, cell, hidden, rows, n, width, x_stride, hidden_stride,
+    UNITS: tl.constexpr, CHUNK: tl.constexpr,
+):  # fmt: skip
+    unit = tl.program_id(0) * UNITS + tl.arange(0, UNITS)
+    column = tl.arange(0, CHUNK)
+    inside = unit < width
+    gate = width * n  # from the weights of a gate to those of the next
+    for row in range(rows):  # but for the first they find the weights in their processor's cache
+        i = tl.zeros([UNITS, CHUNK], tl.float32)
+        f, g, o = i, i, i
+        for start in range(0, n, CHUNK):
+            place = start + column
+            values = tl.load(x + row * x_stride + place, place < n, 0.0).to(tl.float32)[None, :]
+            at = weight + unit[:, None] * n + place[None, :]
+            there = inside[:, None] & (place < n)[None, :]
+            i += tl.load(at, there, 0.0).to(tl.float32) * values
+            f += tl.load(at + gate, there, 0.0).to(tl.float32) * values
+            g += tl.load(at + 2 * gate, there, 0.0).to(tl.float32) * values
+            o += tl.load(at + 3 * gate, there, 0.0).to(tl.float32) * values
+        of = bias + unit
+        _store_cell(
+            tl.sum(i, 1) + tl.load(of, inside),
+            tl.sum(f, 1) + tl.load(of + width, inside),
+            tl.sum(g, 1) + tl.load(of + 2 * width, inside),
+            tl.sum(o, 1) + tl.load(of + 3 * width, inside),
+            cell + row * width + unit,
+            hidden + row * hidden_stride + unit,
+            inside,
+        )
 
 
 @triton.jit
 def _product(
-    x, weight, bias, out, n, m, x_stride, out_stride,
+    x, y, weight, bias, out, x_width, n, m, x_stride, y_stride, out_stride,
     BLOCK: tl.constexpr, CHUNK: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0)
@@ -114,7 +168,9 @@ def _product(
     sums = tl.zeros([BLOCK, CHUNK], tl.float32)
     for start in range(0, n, CHUNK):
         place = start + column
-        values = tl.load(x + row * x_stride + place, place < n, 0.0).to(tl.float32)
+        in_y = (place >= x_width) & (place < n)
+        values = tl.load(x + row * x_stride + place, place < x_width, 0.0).to(tl.float32)
+        values += tl.load(y + row * y_stride + place - x_width, in_y, 0.0).to(tl.float32)
         inside = (output < m)[:, None] & (place < n)[None, :]
         tile = tl.load(weight + output[:, None] * n + place[None, :], inside, 0.0)
         sums += tile.to(tl.float32) * values[None, :]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -29,6 +30,16 @@ class PrenetWeights:
     """By its input: (n, P)."""
     second: Tensor
     """By its output: (P, P)."""
+
+
+@dataclass(frozen=True)
+class LSTMWeights:
+    """An LSTM's, those of what comes in and of its own output in one."""
+
+    weight: Tensor
+    """(4H, n)."""
+    bias: Tensor
+    """(4H,), float32."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +66,10 @@ class Attended:
     """1 for texts that are read strictly onwards, else 0: (B,), int32."""
     history: Tensor
     """The last weights and the sum of all so far: (B, 2, T), float32."""
-    context: Tensor
-    """The memory as it is attended to: (B, E), a part of the state."""
 
 
 class Parts(Protocol):
-    """The arithmetic of a step beside the LSTMs' products, all of it in float32.
+    """The arithmetic of a step, in float32 but for an LSTM's product.
 
     What is stored in half precision is read as it is, and rounded where it is stored.
     """
@@ -68,16 +77,26 @@ class Parts(Protocol):
     def prenet(self, frame: Tensor, weights: PrenetWeights, masks: Tensor, out: Tensor) -> None:
         """Frames (B, n) to `out` (B, P), each layer times its dropout mask of (B, 2, P)."""
 
-    def cell(self, sums: Tensor, bias: Tensor, cell: Tensor, hidden: Tensor) -> None:
-        """Step an LSTM: of its gates' sums (B, 4H) come the new `cell` and `hidden` (B, H)."""
+    def lstm(
+        self, x: Tensor, weights: LSTMWeights, sums: Tensor, cell: Tensor, hidden: Tensor
+    ) -> None:
+        """Step an LSTM: `cell` (B, H) changes, `hidden` (B, H) comes out, which x is no part of.
 
-    def product(self, x: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
-        """A narrow layer, (B, n) to `out` (B, m), float32."""
+        `sums` (B, 4H) is a place for its gates.
+        """
+
+    def product(self, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
+        """A narrow layer, [x | y] (B, n) to `out` (B, m), float32."""
 
     def attend(
-        self, query: Tensor, weights: AttentionWeights, attended: Attended, alignment: Tensor
+        self,
+        query: Tensor,
+        weights: AttentionWeights,
+        attended: Attended,
+        context: Tensor,
+        alignment: Tensor,
     ) -> None:
-        """Of a query (B, D) come the weights, in `alignment` (B, T), and the context."""
+        """Of a query (B, D) come the weights, in `alignment` (B, T), and the context (B, E)."""
 
 
 class PlainParts:
@@ -88,18 +107,26 @@ class PlainParts:
         x = F.relu(frame @ weights.first.float()) * masks[:, 0]
         out.copy_(F.relu(x @ weights.second.float().T) * masks[:, 1])
 
-    def cell(self, sums: Tensor, bias: Tensor, cell: Tensor, hidden: Tensor) -> None:
+    def lstm(
+        self, x: Tensor, weights: LSTMWeights, sums: Tensor, cell: Tensor, hidden: Tensor
+    ) -> None:
         """See `Parts`."""
-        i, f, g, o = (sums + bias).chunk(4, dim=1)
+        torch.mm(x, weights.weight.T, out=sums)
+        i, f, g, o = (sums + weights.bias).chunk(4, dim=1)
         cell.mul_(f.sigmoid()).add_(i.sigmoid() * g.tanh())
         hidden.copy_(o.sigmoid() * cell.tanh())
 
-    def product(self, x: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
+    def product(self, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
         """See `Parts`."""
-        out.copy_(F.linear(x.float(), weight.float(), bias))
+        out.copy_(F.linear(torch.cat([x, y], 1).float(), weight.float(), bias))
 
     def attend(
-        self, query: Tensor, weights: AttentionWeights, attended: Attended, alignment: Tensor
+        self,
+        query: Tensor,
+        weights: AttentionWeights,
+        attended: Attended,
+        context: Tensor,
+        alignment: Tensor,
     ) -> None:
         """See `Parts`."""
         a = attended
@@ -114,22 +141,21 @@ class PlainParts:
         torch.softmax(energies.masked_fill(~heard, -math.inf), 1, out=alignment)
         a.history[:, 0] = alignment
         a.history[:, 1] += alignment
-        a.context.copy_(torch.bmm(alignment[:, None], a.memory.float())[:, 0])
+        context.copy_(torch.bmm(alignment[:, None], a.memory.float())[:, 0])
 
 
-def choose_parts(device: torch.device) -> Parts:
-    """Fused kernels where there is Triton and it works, which takes a C compiler."""
+def choose_parts(device: torch.device, trial: Callable[[Parts], None]) -> Parts:
+    """Fused kernels where there is Triton and they stand a trial: they need a C compiler too."""
     plain = PlainParts()
     if device.type != "cuda" or importlib.util.find_spec("triton") is None:
         return plain
     if torch.cuda.get_device_capability(device) < _OLDEST:
         return plain
-    with suppress(Exception), torch.cuda.device(device):  # whatever it lacks, there is another way
+    with suppress(Exception), torch.cuda.device(device):  # whatever they lack, there is another way
         from ttscli.gpu.decoder_kernels import FusedParts
 
         fused = FusedParts()
-        tried = torch.zeros(1, 4, device=device)
-        fused.cell(tried, tried[0], tried[:, :1].clone(), tried[:, :1].clone())
+        trial(fused)
         torch.cuda.synchronize(device)
         return fused
     return plain

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ttscli.core.configs import WINDOW
 from ttscli.gpu.graphs import Recorder
-from ttscli.gpu.parts import Attended, AttentionWeights, Parts, PrenetWeights
+from ttscli.gpu.parts import Attended, AttentionWeights, LSTMWeights, Parts, PrenetWeights
 
 _SYMBOLS = 32  # texts are filled up to multiples of
 _MOST_BYTES = 1 << 30  # that rooms which wait for the next batch take
@@ -27,26 +27,22 @@ _MOST_ROOMS = 24
 class StepWeights:
     """The weights of a decoder step, in the order in which its state lies in memory.
 
-    The state is [prenet P | attention hidden A | context E | decoder hidden H]: each product reads
+    The state is [prenet P | attention hidden A | context E | decoder hidden H]: each LSTM reads
     neighbouring parts of it.
     """
 
     prenet: PrenetWeights
     """Of both layers."""
-    attention_rnn: Tensor
-    """Of [prenet | attention hidden | context]: (4A, P + A + E)."""
-    attention_rnn_bias: Tensor
-    """(4A,), float32."""
+    attention_rnn: LSTMWeights
+    """Reads [prenet | attention hidden | context]."""
     query: Tensor
     """Of the attention hidden: (D, A)."""
     query_bias: Tensor
     """Zeros (D,), float32."""
     attention: AttentionWeights
     """The rest of the attention."""
-    decoder_rnn: Tensor
-    """Of [attention hidden | context | decoder hidden]: (4H, A + E + H)."""
-    decoder_rnn_bias: Tensor
-    """(4H,), float32."""
+    decoder_rnn: LSTMWeights
+    """Reads [attention hidden | context | decoder hidden]."""
     output: Tensor
     """Frames and gate, of [context | decoder hidden]: (n, E + H)."""
     output_bias: Tensor
@@ -57,22 +53,23 @@ class StepWeights:
     @property
     def widths(self) -> tuple[int, int, int, int]:
         """P, A, E and H."""
-        P, H = len(self.prenet.second), len(self.decoder_rnn) // 4
-        A = len(self.attention_rnn) // 4
+        P, H = len(self.prenet.second), len(self.decoder_rnn.weight) // 4
+        A = len(self.attention_rnn.weight) // 4
         return P, A, self.output.shape[1] - H, H
 
 
 class Room:
     """The state of up to B texts of up to T symbols, and k steps further at a time.
 
-    Rows do not see each other, so that it does no harm what is in those that stand empty.
+    Rows do not see each other, so that it does no harm what is in those that stand empty. There are
+    two states, which take turns: what a kernel writes none of its programs may still have to read.
 
     Args:
         weights: of a step.
         parts: the arithmetic of a step.
         rows: B.
         symbols: T.
-        steps: k.
+        steps: k, even.
         recorder: makes a graph of the steps; None is to run them one by one.
     """
 
@@ -90,7 +87,7 @@ class Room:
         )  # fmt: skip
         like, device = weights.output, weights.output.device
         P, A, E, H = weights.widths
-        self.state = like.new_zeros(rows, P + A + E + H)
+        self.states = [like.new_zeros(rows, P + A + E + H) for _ in range(2)]
         self.attention_cell = torch.zeros(rows, A, device=device)
         self.decoder_cell = torch.zeros(rows, H, device=device)
         self.attended = Attended(
@@ -99,7 +96,6 @@ class Room:
             lengths=torch.ones(rows, dtype=torch.int32, device=device),
             constrained=torch.zeros(rows, dtype=torch.int32, device=device),
             history=torch.zeros(rows, 2, symbols, device=device),
-            context=self.state[:, P + A : P + A + E],
         )
         self.masks = like.new_zeros(steps, rows, 2, P)
         """The prenet's dropout in the steps of a run, 0 or 2."""
@@ -125,7 +121,7 @@ class Room:
         """All that goes with a text from step to step, by rows."""
         a = self.attended
         return [
-            self.state, self.attention_cell, self.decoder_cell, self.outputs[-1],
+            *self.states, self.attention_cell, self.decoder_cell, self.outputs[-1],
             a.memory, a.keys, a.lengths, a.constrained, a.history,
         ]  # fmt: skip
 
@@ -160,18 +156,23 @@ class Room:
         self._look()
 
     def _step(self, i: int) -> None:
-        w, parts, state = self._weights, self._parts, self.state
+        """From the state of the step before, and the older decoder hidden beside the newer rest."""
+        w, parts = self._weights, self._parts
         P, A, E, _ = w.widths
-        attention, decoder = state[:, P : P + A], state[:, P + A + E :]
-        frames = self.outputs[i]
-        parts.prenet(frames[:, : len(w.prenet.first)], w.prenet, self.masks[i], state[:, :P])
-        torch.mm(state[:, : P + A + E], w.attention_rnn.T, out=self._sums[0])
-        parts.cell(self._sums[0], w.attention_rnn_bias, self.attention_cell, attention)
-        parts.product(attention, w.query, w.query_bias, self._query)
-        parts.attend(self._query, w.attention, self.attended, self.alignments[i])
-        torch.mm(state[:, P:], w.decoder_rnn.T, out=self._sums[1])
-        parts.cell(self._sums[1], w.decoder_rnn_bias, self.decoder_cell, decoder)
-        parts.product(state[:, P + A :], w.output, w.output_bias, self.outputs[i + 1])
+        old, new = self.states[i % 2], self.states[1 - i % 2]
+        attention, context, hidden = (
+            new[:, P : P + A],
+            new[:, P + A : P + A + E],
+            old[:, P + A + E :],
+        )
+        frames, nothing = self.outputs[i][:, : len(w.prenet.first)], attention[:, :0]
+        parts.prenet(frames, w.prenet, self.masks[i], old[:, :P])
+        sums, decoder_sums = self._sums
+        parts.lstm(old[:, : P + A + E], w.attention_rnn, sums, self.attention_cell, attention)
+        parts.product(attention, nothing, w.query, w.query_bias, self._query)
+        parts.attend(self._query, w.attention, self.attended, context, self.alignments[i])
+        parts.lstm(new[:, P:], w.decoder_rnn, decoder_sums, self.decoder_cell, hidden)
+        parts.product(context, hidden, w.output, w.output_bias, self.outputs[i + 1])
 
     def _look(self) -> None:
         """Find out who has ended."""
@@ -181,7 +182,7 @@ class Room:
         broken = ~outputs.isfinite().all(2)
         order = torch.arange(self.steps, device=outputs.device)[:, None]
         either = torch.stack([fired | broken, broken])
-        torch.amin(torch.where(either, order, self.steps), 1, out=self.ends)
+        torch.amin(order.masked_fill(~either, self.steps), 1, out=self.ends)
 
 
 class Rooms:
