@@ -27,6 +27,7 @@ from ttscli.batch.ray_engine import RayEngine
 from ttscli.batch.runner import Batch, Engine, Failure, Request
 from ttscli.batch.speaking import LoadVoice, Outcome, Speaker, fitting_batch_size, load_voice
 from ttscli.batch.workers import READY, Orders, Spawner
+from ttscli.batch_console import make_batch_reporter
 from ttscli.errors import (
     InputErrors,
     LockedError,
@@ -184,6 +185,18 @@ def test_events(here: Path) -> None:
     assert type(failed).__name__ == "UtteranceFailed"
     assert isinstance(finished, BatchFinished)
     assert (finished.spoken, finished.failed, finished.done) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("chunk", [1, 8])
+def test_overflow_is_told_of_its_line(
+    here: Path, chunk: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, events = run(["Hi.", "large.", "Bye."], InProcess(batch_size=2, chunk=chunk))
+    told = {event.index: event for event in events if isinstance(event, UtteranceSpoken)}
+    assert {index: event.overflowed for index, event in told.items()} == {1: 0, 2: 1, 3: 0}
+    with make_batch_reporter(False, False, True) as report:
+        report(told[2])
+    assert "00002.wav, 0.00 s, 1 computed again in fp32" in capsys.readouterr().err
 
 
 # Resuming

@@ -305,6 +305,8 @@ class UtteranceSpoken(Event):
     """What could not be spoken, and how often."""
     limited: int
     """Samples that were beyond full scale."""
+    overflowed: int
+    """Sentences that half precision had no room for: they were computed again in fp32."""
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ttscli.batch.jobs import Job, VoiceOptions
 from ttscli.errors import TemporaryError, TTSError
-from ttscli.events import Event, Limited, TextDropped, TextSplit, Written
+from ttscli.events import Event, Limited, SentenceOverflowed, TextDropped, TextSplit, Written
 
 if TYPE_CHECKING:
     from ttscli.attention import Attention
@@ -52,6 +52,8 @@ class Outcome:
     """What could not be spoken, and how often."""
     limited: int = 0
     """Samples that were beyond full scale."""
+    overflowed: int = 0
+    """Sentences that half precision had no room for: they were computed again in fp32."""
     elapsed_s: float = 0.0
     """How long it took."""
     attempts: int = 1
@@ -155,13 +157,22 @@ class Speaker:
         return Outcome(job, error=what, again=again, elapsed_s=time.perf_counter() - started)
 
 
+class _Noted(NamedTuple):
+    """What a voice reported of a text; the fields are those of `Outcome`."""
+
+    dropped: dict[str, int]
+    limited: int
+    overflowed: int
+    elapsed_s: float
+
+
 class _Notes:
     """Keeps what a voice reports while jobs are spoken; it may read texts ahead."""
 
     def __init__(self, voice: Voice) -> None:
         self._voice = voice
         self._dropped: deque[Counter[str]] = deque()
-        self._limited = 0
+        self._limited = self._overflowed = 0
         self._began = time.perf_counter()
         self.written: Written | None = None
 
@@ -180,15 +191,17 @@ class _Notes:
                 self._dropped[-1][text] += count
             case Limited(samples=samples):
                 self._limited = samples
+            case SentenceOverflowed():
+                self._overflowed += 1
             case Written():
                 self.written = event
 
-    def take(self) -> tuple[dict[str, int], int, float]:
-        """Of the next text: what was dropped, samples that were limited, seconds it took."""
+    def take(self) -> _Noted:
+        """What there is to say of the next text."""
         now = time.perf_counter()
         dropped = dict(self._dropped.popleft()) if self._dropped else {}
-        taken = dropped, self._limited, now - self._began
-        self._limited, self._began = 0, now
+        taken = _Noted(dropped, self._limited, self._overflowed, now - self._began)
+        self._limited, self._overflowed, self._began = 0, 0, now
         return taken
 
 
@@ -206,15 +219,14 @@ def _outcome(job: Job, pieces: Iterable[Speech], sample_rate: int, notes: _Notes
             writer.write(piece.samples)
             subtitles.write(piece)
             sentences += piece.sentences
-    dropped, limited, elapsed = notes.take()
+    noted = notes.take()
     assert notes.written is not None
     failed = [(n, s) for n, s in enumerate(sentences, start=1) if not s.attention.good]
     error = f"{what_failed(failed, len(sentences))}; try another seed" if failed else ""
     return Outcome(
         job, file.getvalue(), subtitles.finished(), notes.written.samples,
         notes.written.sample_rate, error,
-        attention=worst([s.attention for s in sentences]), dropped=dropped, limited=limited,
-        elapsed_s=elapsed,
+        attention=worst([s.attention for s in sentences]), **noted._asdict(),
     )  # fmt: skip
 
 

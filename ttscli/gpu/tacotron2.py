@@ -30,7 +30,7 @@ class Tacotron2:
     Args:
         model: in float32, wherever it is; it is left as it is.
         device: where it runs.
-        precision: fp32, fp16 or bf16: of the weights and of what layers hand on; sums, cell states,
+        precision: fp32, fp16 or bf16: of the weights and of what layers hand on; cell states,
             softmax, frames and gate are float32.
         steps: of the decoder between two looks at who has ended: no result depends on it.
         parts, graphs: see `Decoder`.
