@@ -505,7 +505,7 @@ def test_batches_halve_when_memory_runs_out() -> None:
     assert tight.batches == [16, 8, 4, 4, 4, 4, 4]
     hopeless = batch_voices.FakeVoice(VoiceOptions(), most_together=0)
     assert {o.error for o in speak_in_batches(hopeless, 4, 2)} == {""}, "alone they are streamed"
-    assert hopeless.batches == [2, 1]
+    assert hopeless.batches == [2, 1, 1, 1]
 
 
 def test_batch_size_from_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -522,6 +522,18 @@ def test_one_bad_line_in_a_batch(here: Path) -> None:
     failures, _ = run(lines, InProcess(batch_size=4, chunk=16))
     assert [f.where for f in failures] == ["in.txt:7"]
     assert_whole(lines, failed=[7])
+
+
+def test_behind_a_bad_line_it_goes_on_in_batches(here: Path) -> None:
+    def batches(lines: Sequence[str]) -> list[int]:
+        engine = InProcess(batch_size=4, chunk=32)
+        run(lines, engine, overwrite=True)
+        [voice] = engine.speaker._voices.values()
+        assert isinstance(voice, batch_voices.FakeVoice)
+        return voice.batches
+
+    assert batches([*LINES[:6], "mute", *LINES[6:16]]) == [4, 4, 4, 4, 2]
+    assert batches(["fail now"] * 9) == [4, 4, 4], "then it is given up"
 
 
 def test_sentences_of_a_like_length_go_together(harmonic_voice: Path) -> None:

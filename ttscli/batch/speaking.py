@@ -24,6 +24,8 @@ MOST_VOICES = 4
 """Synthesizers that are kept loaded."""
 _MOST_TOGETHER = 64
 """Sentences, on whatever GPU."""
+_MOST_FRUITLESS = 3
+"""Attempts in a row to speak the jobs of a chunk together of which nothing came."""
 _BYTES_A_SENTENCE = 640 << 20
 """Estimate of what a sentence of ten seconds takes in the paper's WaveGlow while it is computed."""
 
@@ -114,21 +116,28 @@ class Speaker:
         return voice
 
     def speak(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
-        """An outcome for each job of a chunk, in order."""
-        done = 0
-        if len(jobs) > 1 and all(job.options == jobs[0].options for job in jobs):
-            with suppress(Exception):  # one by one it will show whose fault it was
-                for outcome in self._together(jobs):
-                    yield outcome
-                    done += 1
-        for job in jobs[done:]:
-            yield self._alone(job)
+        """An outcome for each job of a chunk, in order.
 
-    def _together(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        Where they fail together the next of them is spoken alone: that shows if it was its fault.
+        """
+        left, fruitless = deque(jobs), 0
+        alike = all(job.options == jobs[0].options for job in jobs)
+        while left:
+            if alike and len(left) > 1 and fruitless < _MOST_FRUITLESS:
+                fruitless += 1
+                with suppress(Exception):
+                    for outcome in self._together(left):
+                        yield outcome
+                        left.popleft()
+                        fruitless = 0
+            if left:
+                yield self._alone(left.popleft())
+
+    def _together(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
         """Speak jobs in batches, in smaller ones from the moment when memory runs out."""
-        voice = self.voice(jobs[0].options)
-        self._batch_size = self._batch_size or fitting_batch_size(self._device)
         left = list(jobs)
+        voice = self.voice(left[0].options)
+        self._batch_size = self._batch_size or fitting_batch_size(self._device)
         while left:
             texts, seeds = [job.text for job in left], [job.seed for job in left]
             try:
