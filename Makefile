@@ -16,7 +16,7 @@ WORDS ?= $(wildcard /usr/share/dict/american-english)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: say test slow parity lint type bench bench-attention bench-batch bench-load bench-start ray quality voice clean
+.PHONY: say test slow parity lint type bench bench-attention bench-batch bench-load bench-precision bench-start kernels ray quality voice clean
 
 say: .venv/say  ## speak TEXT into speech.wav with the built-in voice
 	$(BIN)/ttscli synth "$$TEXT" -o speech.wav
@@ -53,6 +53,12 @@ bench-batch: .venv/say  ## measure batch against a loop of synth, two workers ag
 bench-attention: .venv/train  ## count what fails the attention check, what retries mend, what it misses
 	$(BIN)/python benchmarks/attention.py $(if $(LINES),$(LINES)) $(if $(JSON),--json >$(JSON)/attention.json)
 
+bench-precision: .venv/say  ## measure what half precision does to the mel
+	$(BIN)/python benchmarks/precision.py
+
+kernels: .venv/kernels  ## run the tests of the GPU's kernels, in Triton's interpreter where there is no GPU
+	$(BIN)/python -m pytest -k kernel tests
+
 ray: .venv/ray  ## run the tests of the Ray engine, on a cluster of several nodes on this machine
 	$(BIN)/python -m pytest -o addopts= -q -m ray
 
@@ -80,6 +86,10 @@ clean:  ## remove what these targets made, but for work/, where a voice in train
 
 .venv/ray: .venv/dev requirements-ray.lock
 	$(PIP) -r requirements-ray.lock
+	touch $@
+
+.venv/kernels: .venv/dev requirements-kernels.lock
+	$(PIP) -r requirements-kernels.lock
 	touch $@
 
 .venv/train: .venv/say requirements-train.lock

@@ -15,7 +15,7 @@ import numpy as np
 from ttscli.attention import Attention
 from ttscli.batch.jobs import VoiceOptions
 from ttscli.errors import InputError, TemporaryError
-from ttscli.events import Event, TextSplit, ignore
+from ttscli.events import Event, SentenceOverflowed, TextSplit, ignore
 from ttscli.speech import Sentence, Speech
 
 RATE = 22050
@@ -28,6 +28,7 @@ class FakeVoice:
     """Says 100 samples that depend on the text and the seed; some texts do harm.
 
     die: kills its process. fail: raises what no voice should raise. endless: has no end.
+    large: overflows in half precision.
     flaky FILE: kills its process unless the file is there, which it makes.
     """
 
@@ -48,6 +49,8 @@ class FakeVoice:
                 raise ZeroDivisionError("division by zero")
             case "mute":
                 raise InputError("there is nothing to say")
+            case "large":
+                self.on_event(SentenceOverflowed(0, text))
             case "full":
                 raise TemporaryError("there is not enough free memory on cuda")
             case "slow":
@@ -81,6 +84,14 @@ class FakeVoice:
 
 
 def load(options: VoiceOptions) -> FakeVoice:
+    return FakeVoice(options)
+
+
+def load_and_note(options: VoiceOptions) -> FakeVoice:
+    """Tell in a file, which stands where a lexicon would, on which device it was loaded."""
+    assert options.lexicon is not None
+    with Path(options.lexicon).open("a") as file:
+        file.write(options.device + "\n")
     return FakeVoice(options)
 
 

@@ -16,8 +16,8 @@ from ttscli import Synthesizer, attention
 from ttscli.attention import Attention, worst
 from ttscli.core.configs import WINDOW, Tacotron2Config
 from ttscli.core.tacotron2_layers import forward_window
-from ttscli.engines import Engine, Reading, Spoken
 from ttscli.events import Event, SentenceFailed, SentenceRetried
+from ttscli.readings import Engine, Reading, Spoken
 from ttscli.text import text_to_sequence
 
 FRAME = 256 / 22050

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import sys
 from collections import Counter
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import batch_voices
@@ -20,10 +23,19 @@ from ttscli.batch.folder import Shard, hold_folder, manifest_name
 from ttscli.batch.jobs import Job, VoiceOptions
 from ttscli.batch.local import LocalEngine
 from ttscli.batch.manifest import Manifest
+from ttscli.batch.ray_engine import RayEngine
 from ttscli.batch.runner import Batch, Engine, Failure, Request
 from ttscli.batch.speaking import LoadVoice, Outcome, Speaker, fitting_batch_size, load_voice
-from ttscli.batch.workers import Orders
-from ttscli.errors import InputErrors, LockedError, SpeechError, TemporaryError, TTSError
+from ttscli.batch.workers import READY, Orders, Spawner
+from ttscli.batch_console import make_batch_reporter
+from ttscli.errors import (
+    InputErrors,
+    LockedError,
+    SpeechError,
+    TemporaryError,
+    TTSError,
+    UsageError,
+)
 from ttscli.events import BatchFinished, BatchPlanned, Event, UtteranceSpoken, WorkerLost
 from ttscli.voices import find_voice
 
@@ -173,6 +185,18 @@ def test_events(here: Path) -> None:
     assert type(failed).__name__ == "UtteranceFailed"
     assert isinstance(finished, BatchFinished)
     assert (finished.spoken, finished.failed, finished.done) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("chunk", [1, 8])
+def test_overflow_is_told_of_its_line(
+    here: Path, chunk: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, events = run(["Hi.", "large.", "Bye."], InProcess(batch_size=2, chunk=chunk))
+    told = {event.index: event for event in events if isinstance(event, UtteranceSpoken)}
+    assert {index: event.overflowed for index, event in told.items()} == {1: 0, 2: 1, 3: 0}
+    with make_batch_reporter(False, False, True) as report:
+        report(told[2])
+    assert "00002.wav, 0.00 s, 1 computed again in fp32" in capsys.readouterr().err
 
 
 # Resuming
@@ -481,7 +505,7 @@ def test_batches_halve_when_memory_runs_out() -> None:
     assert tight.batches == [16, 8, 4, 4, 4, 4, 4]
     hopeless = batch_voices.FakeVoice(VoiceOptions(), most_together=0)
     assert {o.error for o in speak_in_batches(hopeless, 4, 2)} == {""}, "alone they are streamed"
-    assert hopeless.batches == [2, 1]
+    assert hopeless.batches == [2, 1, 1, 1]
 
 
 def test_batch_size_from_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -498,6 +522,18 @@ def test_one_bad_line_in_a_batch(here: Path) -> None:
     failures, _ = run(lines, InProcess(batch_size=4, chunk=16))
     assert [f.where for f in failures] == ["in.txt:7"]
     assert_whole(lines, failed=[7])
+
+
+def test_behind_a_bad_line_it_goes_on_in_batches(here: Path) -> None:
+    def batches(lines: Sequence[str]) -> list[int]:
+        engine = InProcess(batch_size=4, chunk=32)
+        run(lines, engine, overwrite=True)
+        [voice] = engine.speaker._voices.values()
+        assert isinstance(voice, batch_voices.FakeVoice)
+        return voice.batches
+
+    assert batches([*LINES[:6], "mute", *LINES[6:16]]) == [4, 4, 4, 4, 2]
+    assert batches(["fail now"] * 9) == [4, 4, 4], "then it is given up"
 
 
 def test_sentences_of_a_like_length_go_together(harmonic_voice: Path) -> None:
@@ -534,6 +570,46 @@ def test_every_gpu_has_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(4):
         Orders(load, 0, (VoiceOptions(),), engine._devices).speaker(number)
     assert loaded == ["cuda:0", "cuda:1", "cuda:2", "cuda:0"]
+
+
+def test_who_takes_a_dead_workers_place_takes_its_gpu(tmp_path: Path) -> None:
+    noted = tmp_path / "devices"
+    options = VoiceOptions(lexicon=str(noted))
+    orders = Orders(batch_voices.load_and_note, 1, (options,), ("cuda:0", "cuda:1"))
+    connections = []  # without which workers end by themselves
+    with closing(Spawner(orders)) as spawner:
+
+        def start(number: int) -> str:
+            connections.append(spawner.start(number))
+            assert connections[-1].recv() == READY
+            return noted.read_text().split()[-1]
+
+        assert [start(0), start(1)] == ["cuda:0", "cuda:1"]
+        for number, device in ((1, "cuda:1"), (0, "cuda:0")):
+            spawner._processes[number].kill()
+            assert "SIGKILL" in spawner.cause_of_death(number)
+            assert start(number + 2) == device
+
+
+def test_more_workers_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    for count, told in ((1, "there is one GPU"), (2, "there are 2 GPUs")):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda count=count: count)
+        assert LocalEngine("cuda", workers=count)._workers == count
+        with pytest.raises(UsageError, match=f"{count + 1} workers are too many: {told}"):
+            LocalEngine("cuda", workers=count + 1)
+    for device in ("cuda:1", "mps"):
+        with pytest.raises(UsageError, match="2 workers are too many: there is one GPU"):
+            LocalEngine(device, workers=2)
+
+
+def test_ray_gives_an_actor_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    assert RayEngine(device="cuda")._gpus == 1
+    assert RayEngine(device="cpu")._gpus == 0
+    with pytest.raises(UsageError, match="Ray chooses each actor's GPU itself; use --device cuda"):
+        RayEngine(device="cuda:1")
 
 
 # Chunks

@@ -191,7 +191,7 @@ def test_json(run: Run) -> None:
 
 def test_verbose(run: Run) -> None:
     result = run("synth", "--verbose", "Hello.")
-    assert "voice tiny on cpu, loaded in" in result.err
+    assert "voice tiny on cpu in fp32, loaded in" in result.err
     assert "sentence 1, " in result.err
     assert "Traceback" in run("synth", "--verbose", "").err
 

@@ -33,7 +33,7 @@ from ttscli.cpu.sharing import Each, StoppedError
 from ttscli.cpu.spectra import GriffinLim
 from ttscli.cpu.tacotron2 import Tacotron2 as CpuTacotron2
 from ttscli.devices import choose_device
-from ttscli.engines import CpuEngine, Reading, TorchEngine
+from ttscli.engines import CpuEngine
 from ttscli.errors import InputError, TTSError, UsageError, VoiceError
 from ttscli.events import (
     Event,
@@ -44,7 +44,9 @@ from ttscli.events import (
     TextSplit,
     VoiceLoaded,
 )
+from ttscli.readings import Reading
 from ttscli.text import text_to_sequence
+from ttscli.torch_engine import Models, TorchEngine
 from ttscli.vocoders import WaveGlowVocoder
 from ttscli.voices import find_voice
 
@@ -60,7 +62,7 @@ def torch_engine(voice: Path) -> TorchEngine:
     """What a GPU runs, on the CPU."""
     tacotron2 = load_tacotron2(voice / "tacotron2.safetensors")
     waveglow = load_waveglow(voice / "waveglow.safetensors")
-    return TorchEngine(tacotron2, WaveGlowVocoder(waveglow, 0.1), "cpu")
+    return TorchEngine(Models(tacotron2, WaveGlowVocoder(waveglow, 0.1)), "cpu")
 
 
 def with_bias(voice: Path, folder: Path, name: str, value: float) -> Path:
@@ -84,7 +86,7 @@ def test_torch_speech_is_what_the_models_say(tts: Synthesizer, tiny_voice: Path)
     words = np.random.SeedSequence(3, spawn_key=(0,)).generate_state(2, np.uint64)
     dropout, noise = (torch.Generator().manual_seed(int(word) >> 1) for word in words)
     ids = torch.tensor([text_to_sequence("Hello world.", ["english_cleaners"])])
-    output = engine.tacotron2.infer(ids, torch.tensor([ids.shape[1]]), generator=dropout)
+    output = engine.models.tacotron2.infer(ids, torch.tensor([ids.shape[1]]), generator=dropout)
     mel = output.mel[:, :, : int(output.lengths)]
     audio = load_waveglow(tiny_voice / "waveglow.safetensors").infer(mel, 0.1, generator=noise)
     np.testing.assert_array_equal(speech.samples, audio[0].numpy())
@@ -438,8 +440,9 @@ def test_own_checkpoints_and_lexicons(tiny_voice: Path, tmp_path: Path) -> None:
         ({"pause": -0.1}, UsageError, "pause must be"),
         ({"vocoder": "hifi-gan"}, UsageError, "no vocoder 'hifi-gan'; use waveglow or griffin-lim"),
         ({"vocoder": "griffin-lim", "sigma": 1.0}, UsageError, "sigma belongs to WaveGlow"),
-        ({"precision": "fp16"}, UsageError, "fp16 cannot be used: the models run in fp32 only"),
-        ({"precision": "fp8"}, UsageError, "no precision 'fp8'"),
+        ({"precision": "fp16"}, UsageError, "fp16 cannot be used: a CPU runs the models in fp32"),
+        ({"precision": "int8"}, UsageError, "int8 cannot be used: no model here is made for it"),
+        ({"precision": "fp8"}, UsageError, "no precision 'fp8'; use auto, fp32"),
         ({"device": "gpu"}, UsageError, "no device 'gpu'; use auto, cpu"),
         ({"tacotron2": "/no/where"}, VoiceError, "/no/where: "),
         ({"waveglow": "/no/where"}, VoiceError, "/no/where: "),

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from test_synthesizer import TEXT, torch_engine
 
 from ttscli import Synthesizer
-from ttscli.engines import Reading, Spoken
 from ttscli.errors import UsageError
+from ttscli.readings import Reading, Spoken
 from ttscli.tempo import stretched
 
 

@@ -52,7 +52,8 @@ class HumanBatch(Reporter):
                 self._spoken += 1
                 self._dropped.update(event.dropped)
                 self._limited += event.limited > 0
-                self._progressed(event, f"{event.path}, {event.duration_s:.2f} s")
+                again = f", {event.overflowed} computed again in fp32" if event.overflowed else ""
+                self._progressed(event, f"{event.path}, {event.duration_s:.2f} s{again}")
             case UtteranceFailed():
                 self._failed += 1
                 self._progressed(event, f"{event.id} failed: {event.error}")

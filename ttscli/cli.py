@@ -177,7 +177,7 @@ def batch(
     )  # fmt: skip
     with make_batch_reporter(quiet or dry_run, json and not dry_run, verbose) as report:
         speaker = choose_engine(
-            engine, device, workers=workers, batch_size=batch_size, tries=retries + 1,
+            engine, device, precision, workers=workers, batch_size=batch_size, tries=retries + 1,
             ray_address=ray_address, on_event=report,
         )  # fmt: skip
         whole = Batch(request, report)

@@ -16,6 +16,7 @@ from ttscli.events import (
     Event,
     Limited,
     Resampled,
+    SentenceOverflowed,
     SentenceRetried,
     SentenceSpoken,
     TextDropped,
@@ -80,9 +81,9 @@ class Human(Reporter):
     def __call__(self, event: Event) -> None:
         """Show an event, or keep it for a note at the end."""
         match event:
-            case VoiceLoaded(voice, device, seconds):
+            case VoiceLoaded(voice, device, precision, seconds):
                 self._began = time.perf_counter()
-                self._detail(f"voice {voice} on {device}, loaded in {seconds:.1f} s")
+                self._detail(f"voice {voice} on {device} in {precision}, loaded in {seconds:.1f} s")
             case TextSplit(sentences, characters):
                 self._sentences = sentences
                 self._update(total=characters, description="speaking")
@@ -90,6 +91,9 @@ class Human(Reporter):
                 self._spoken(event)
             case SentenceRetried(index, _, way, problems):
                 self._detail(f"sentence {index + 1}: {', '.join(problems)}; now with {way}")
+            case SentenceOverflowed(index):
+                what = "too large for half precision, computed again in fp32"
+                self._detail(f"sentence {index + 1}: {what}")
             case TextDropped(text, count):
                 self._dropped[text] += count
             case Resampled(path, from_rate, to_rate):

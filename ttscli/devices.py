@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ttscli.errors import TemporaryError, UsageError
 
-PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8")
+PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 
 
 def choose_device(name: str) -> str:
@@ -45,13 +45,30 @@ def _has_nvidia_driver() -> bool:
     return Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()  # the latter: WSL
 
 
-def check_precision(precision: str) -> None:
-    """Refuse a precision in which the models cannot run."""
-    if precision not in PRECISIONS:
-        raise UsageError(f"there is no precision {precision!r}", todo="use auto or fp32")
-    if precision not in ("auto", "fp32"):
-        what = f"the precision {precision} cannot be used: the models run in fp32 only so far"
-        raise UsageError(what, todo="use fp32")
+def choose_precision(name: str, device: str) -> str:
+    """The precision of this name for a device of torch's, or the reason why it cannot be.
+
+    auto is fp32: what half precision sounds like has not been measured on a GPU.
+    """
+    if name not in (*PRECISIONS, "int8"):
+        raise UsageError(f"there is no precision {name!r}", todo=f"use {', '.join(PRECISIONS)}")
+    reason = ""
+    if name == "int8":
+        reason = "no model here is made for it"
+    elif name in ("fp16", "bf16") and not device.startswith("cuda"):
+        where = "a CPU" if device == "cpu" else "an Apple GPU"
+        reason = f"{where} runs the models in fp32 only"
+    elif name == "bf16" and not _knows_bf16(device):
+        reason = f"{device} is too old for it"
+    if reason:
+        raise UsageError(f"the precision {name} cannot be used: {reason}", todo="use fp32")
+    return "fp32" if name == "auto" else name
+
+
+def _knows_bf16(device: str) -> bool:
+    import torch
+
+    return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 @contextmanager

@@ -8,74 +8,28 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ttscli.devices import device_errors, processors
 from ttscli.errors import UsageError, VoiceError
+from ttscli.readings import Engine, Reading, Spoken, Waiting, child_seed
 from ttscli.tempo import stretched
 from ttscli.vocoders import load_cpu_vocoder, load_vocoder
 from ttscli.voices import Voice
 
 if TYPE_CHECKING:
-    from torch import Generator, Tensor
-
     from ttscli.core.configs import Tacotron2Config
-    from ttscli.core.tacotron2 import Tacotron2
     from ttscli.cpu.sharing import Shared
     from ttscli.cpu.tacotron2 import Output
     from ttscli.cpu.tacotron2 import Tacotron2 as CpuTacotron2
     from ttscli.cpu.vocoders import CpuVocoder
-    from ttscli.vocoders import Vocoder
-
-Samples = NDArray[np.float32]
+    from ttscli.torch_engine import TorchEngine
 
 TOGETHER = 8  # sentences that a CPU's thread decodes together at most: more gain nothing
 _BATCHES_SORTED = 8  # that are sorted by length together
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A sentence that waits to be spoken."""
-
-    ids: Sequence[int]
-    """As the voice reads it: an id per symbol (T,)."""
-    seed: np.random.SeedSequence
-    """Where all of its noise starts."""
-    constrained: bool = False
-    """Whether it is read strictly onwards, whatever the attention would do."""
-    speed: float = 1.0
-    """Its tempo; 2 takes half the time."""
-
-
-@dataclass(frozen=True)
-class Spoken:
-    """A sentence as audio."""
-
-    samples: Samples
-    """Its samples (S,)."""
-    finished: bool
-    """False if it ran into the step limit."""
-    mel: NDArray[np.float32]
-    """Its log-mel (M, F)."""
-    alignment: NDArray[np.float32]
-    """The attention that read it (F, T)."""
-
-
-class Engine(Protocol):
-    """Speaks sentences, each as it would be spoken alone."""
-
-    def speak(self, readings: Iterable[Reading], batch_size: int = 1) -> Iterator[Spoken]:
-        """The sentences as audio, in order; `readings` is read only a little ahead.
-
-        Args:
-            readings: what to speak.
-            batch_size: how many are computed together.
-        """
 
 
 class CpuEngine:
@@ -106,7 +60,7 @@ class CpuEngine:
         """
         from ttscli.cpu.sharing import Shared
 
-        waiting = _Waiting(readings)
+        waiting = Waiting(readings)
         begun: deque[Future[Spoken]] = deque()
         count = 0
         with ThreadPoolExecutor(self.threads) as pool:
@@ -169,90 +123,9 @@ class CpuEngine:
             future.set_result(Spoken(samples, not output.hit_limit, mel, alignment))
 
 
-class _Waiting:
-    """Readings to be taken a few at a time, up to the first error among them."""
-
-    def __init__(self, readings: Iterable[Reading]) -> None:
-        self._readings = iter(readings)
-        self.failure: Exception | None = None
-        """What reading them has raised."""
-
-    def take(self, count: int) -> list[Reading]:
-        """The next ones, fewer at the end or in front of an error."""
-        taken: list[Reading] = []
-        try:
-            for reading in islice(self._readings, count):
-                taken.append(reading)
-        except Exception as error:
-            self.failure, self._readings = error, iter(())
-        return taken
-
-
-def child_seed(seed: np.random.SeedSequence, index: int) -> np.random.SeedSequence:
-    """The seed's child of that index; `spawn` would count on in the seed itself."""
-    return np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, index))
-
-
 def _generator(seed: np.random.SeedSequence, index: int) -> np.random.Generator:
     """Randomness of the seed's child of that index: 0 is the prenet's, 1 the vocoder's."""
     return np.random.default_rng(child_seed(seed, index))
-
-
-class TorchEngine:
-    """Torch models on a device, in batches.
-
-    Args:
-        tacotron2: text to mel.
-        vocoder: mel to audio.
-        device: where both models are.
-    """
-
-    def __init__(self, tacotron2: Tacotron2, vocoder: Vocoder, device: str) -> None:
-        self.tacotron2, self.vocoder, self.device = tacotron2, vocoder, device
-
-    def speak(self, readings: Iterable[Reading], batch_size: int = 1) -> Iterator[Spoken]:
-        """The sentences as audio, in order, a batch at a time."""
-        if batch_size < 1:
-            raise UsageError(f"batch_size must be a number of at least 1, not {batch_size}")
-        waiting = iter(readings)
-        while batch := list(islice(waiting, batch_size)):
-            yield from self._batch(batch)
-
-    def _batch(self, readings: Sequence[Reading]) -> list[Spoken]:
-        import torch
-        from torch.nn.utils.rnn import pad_sequence
-
-        lengths = torch.tensor([len(reading.ids) for reading in readings])
-        ids = pad_sequence([torch.tensor(reading.ids) for reading in readings], batch_first=True)
-        generators = [_torch_generators(reading.seed) for reading in readings]
-        constrained = None
-        if any(reading.constrained for reading in readings):
-            constrained = torch.tensor([reading.constrained for reading in readings])
-            constrained = constrained.to(self.device)
-        with torch.inference_mode(), device_errors(self.device):
-            output = self.tacotron2.infer(
-                ids.to(self.device),
-                lengths.to(self.device),
-                generator=[dropout for dropout, _ in generators],
-                constrained=constrained,
-            )
-            # A vocoder needs a frame, even where the gate fired at the first.
-            frames = output.lengths.clamp(min=1).tolist()
-            mels = [
-                _stretched(mel[:, :n].T, reading.speed).T
-                for mel, n, reading in zip(output.mel, frames, readings, strict=True)
-            ]
-            audio = self.vocoder(mels, [noise for _, noise in generators])
-        weights = [
-            _stretched(row[:n, : len(reading.ids)], reading.speed)
-            for row, n, reading in zip(output.alignments, frames, readings, strict=True)
-        ]
-        return [
-            Spoken(_array(row), finished, _array(mel), _array(alignment))
-            for row, finished, mel, alignment in zip(
-                audio, (~output.hit_limit).tolist(), mels, weights, strict=True
-            )
-        ]
 
 
 def speak_by_length(
@@ -260,47 +133,37 @@ def speak_by_length(
 ) -> Iterator[Spoken]:
     """The sentences as audio, in order; a batch has those of a like length, which wastes least.
 
-    They are sorted within a window of some batches, and come back in the order in which they came.
+    They are sorted within a window of some batches, and come back in the order in which they came:
+    each in exchange for one of the next window, so that the engine is at work all the time.
     """
     if batch_size < 2:
         yield from engine.speak(readings, batch_size)
         return
-    waiting = iter(readings)
-    while window := list(islice(waiting, _BATCHES_SORTED * batch_size)):
-        order = sorted(range(len(window)), key=lambda i: len(window[i].ids))
-        spoken: list[Spoken | None] = [None] * len(window)
-        for i, one in zip(order, engine.speak((window[i] for i in order), batch_size), strict=True):
-            spoken[i] = one
-        yield from (one for one in spoken if one is not None)
+    waiting, orders = Waiting(readings), deque[list[int]]()
+
+    def by_length() -> Iterator[Reading]:
+        while window := waiting.take(_BATCHES_SORTED * batch_size):
+            orders.append(sorted(range(len(window)), key=lambda i: len(window[i].ids)))
+            yield from (window[i] for i in orders[-1])
+
+    spoken: list[Spoken] = []
+    ready: deque[Spoken] = deque()
+    for one in engine.speak(by_length(), batch_size):
+        if ready:
+            yield ready.popleft()
+        spoken.append(one)
+        if len(spoken) == len(orders[0]):
+            places = {place: n for n, place in enumerate(orders.popleft())}
+            ready.extend(spoken[places[i]] for i in range(len(spoken)))
+            spoken = []
+    yield from ready
+    if waiting.failure is not None:
+        raise waiting.failure
 
 
-def _array(tensor: Tensor) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = tensor.float().cpu().numpy()
-    return array
-
-
-def _stretched(frames: Tensor, speed: float) -> Tensor:
-    """Frames at another speed, on the device they were on."""
-    import torch
-
-    if speed == 1:
-        return frames
-    return torch.from_numpy(stretched(_array(frames), speed)).to(frames)
-
-
-def _torch_generators(seed: np.random.SeedSequence) -> tuple[Generator, Generator]:
-    """The randomness of a sentence: the prenet's dropout, the vocoder's noise.
-
-    The draws are made on the CPU, which gives all of torch's devices the same ones.
-    """
-    import torch
-
-    words = seed.generate_state(2, np.uint64)
-    dropout, noise = (torch.Generator().manual_seed(int(word) >> 1) for word in words)
-    return dropout, noise
-
-
-def load_engine(voice: Voice, vocoder: str, device: str, threads: int = 0) -> Engine:
+def load_engine(
+    voice: Voice, vocoder: str, device: str, threads: int = 0, precision: str = "fp32"
+) -> Engine:
     """The engine for a device, with a voice's models.
 
     Args:
@@ -308,16 +171,35 @@ def load_engine(voice: Voice, vocoder: str, device: str, threads: int = 0) -> En
         vocoder: waveglow or griffin-lim.
         device: cpu, or one of torch's.
         threads: see `CpuEngine`.
+        precision: fp32, fp16 or bf16, see `devices.choose_precision`.
     """
     if device == "cpu":
         return _load_cpu_engine(voice, vocoder, threads)
-    from ttscli.checkpoints import load_tacotron2
+    return _load_torch_engine(voice, vocoder, device, precision)
 
-    with device_errors(device):
-        tacotron2 = load_tacotron2(voice.tacotron2).to(device)
-        _check_symbols(tacotron2.config, voice)
-        mels = tacotron2.config.n_mel_channels
-        return TorchEngine(tacotron2, load_vocoder(vocoder, voice, mels, device), device)
+
+def _load_torch_engine(voice: Voice, vocoder: str, device: str, precision: str) -> TorchEngine:
+    """Torch models; those of an NVIDIA GPU are made for it."""
+    import torch
+
+    from ttscli.checkpoints import load_tacotron2
+    from ttscli.gpu.tacotron2 import Tacotron2
+    from ttscli.torch_engine import Models, TorchEngine
+
+    readable = load_tacotron2(voice.tacotron2)
+    _check_symbols(readable.config, voice)
+    mels = readable.config.n_mel_channels
+    on_cuda = device.startswith("cuda")
+    if on_cuda:
+        torch.backends.cudnn.allow_tf32 = False  # fp32 is to be what it says
+
+    def models(precision: str) -> Models:
+        with device_errors(device):
+            tacotron2 = Tacotron2(readable, device, precision) if on_cuda else readable.to(device)
+            return Models(tacotron2, load_vocoder(vocoder, voice, mels, device, precision))
+
+    exact = None if precision == "fp32" else partial(models, "fp32")
+    return TorchEngine(models(precision), device, exact)
 
 
 def _load_cpu_engine(voice: Voice, vocoder: str, threads: int) -> CpuEngine:

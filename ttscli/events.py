@@ -19,6 +19,8 @@ class VoiceLoaded(Event):
     """Its name."""
     device: str
     """Where it runs, as torch names it."""
+    precision: str
+    """How exactly: fp32, fp16 or bf16."""
     seconds: float
     """How long loading took."""
 
@@ -200,6 +202,16 @@ class SentenceRetried(Event):
 
 
 @dataclass(frozen=True)
+class SentenceOverflowed(Event):
+    """Half precision had no room for a sentence's numbers; it was computed again in fp32."""
+
+    index: int
+    """Index of the sentence, from 0."""
+    text: str
+    """The sentence as it was given."""
+
+
+@dataclass(frozen=True)
 class SentenceFailed(Event):
     """The speech of a sentence failed the attention check in whatever way it was spoken."""
 
@@ -293,6 +305,8 @@ class UtteranceSpoken(Event):
     """What could not be spoken, and how often."""
     limited: int
     """Samples that were beyond full scale."""
+    overflowed: int
+    """Sentences that half precision had no room for: they were computed again in fp32."""
 
 
 @dataclass(frozen=True)

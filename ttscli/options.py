@@ -126,7 +126,13 @@ Device: TypeAlias = Annotated[
     str, option("--device", "auto|cpu|cuda[:N]|mps", "Where to compute.", _VOICE)
 ]
 Precision: TypeAlias = Annotated[
-    str, option("--precision", "auto|fp32", "How exactly to compute.", _VOICE)
+    str,
+    option(
+        "--precision",
+        "auto|fp32|fp16|bf16",
+        "How exactly to compute; the halves are for NVIDIA GPUs.",
+        _VOICE,
+    ),
 ]
 Threads: TypeAlias = Annotated[
     int,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ttscli.attention import Attention, check
-from ttscli.engines import Engine, Reading, Spoken, child_seed
+from ttscli.readings import Engine, Reading, Spoken, child_seed
 from ttscli.tempo import stretched
 from ttscli.text.symbols import FIRST_SOUND, SYMBOL_TO_ID
 
@@ -146,4 +146,5 @@ def _joined(parts: Sequence[Spoken], starts: Sequence[int], symbols: int) -> Spo
         finished=all(part.finished for part in parts),
         mel=np.concatenate([part.mel for part in parts], axis=1),
         alignment=alignment,
+        overflowed=any(part.overflowed for part in parts),
     )

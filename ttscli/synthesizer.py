@@ -16,12 +16,13 @@ import numpy as np
 
 from ttscli.attention import Attention
 from ttscli.audio import Samples
-from ttscli.devices import check_precision, choose_device
-from ttscli.engines import Engine, Reading, Spoken, load_engine, speak_by_length
+from ttscli.devices import choose_device, choose_precision
+from ttscli.engines import load_engine, speak_by_length
 from ttscli.errors import InputError, UsageError, VoiceError
 from ttscli.events import (
     OnEvent,
     SentenceFailed,
+    SentenceOverflowed,
     SentenceRetried,
     SentenceSpoken,
     TextDropped,
@@ -29,6 +30,7 @@ from ttscli.events import (
     VoiceLoaded,
     ignore,
 )
+from ttscli.readings import Engine, Reading, Spoken
 from ttscli.retries import Ladder, Read
 from ttscli.speech import Sentence, Speech, View
 from ttscli.tempo import check_speed
@@ -124,7 +126,7 @@ class Synthesizer:
         Args:
             name: a built-in or downloaded voice, or a folder with a `voice.json`.
             device: auto, cpu, cuda, cuda:N or mps.
-            precision: auto or fp32.
+            precision: auto, fp32, or on an NVIDIA GPU fp16 or bf16.
             tacotron2: a checkpoint instead of the voice's; the voice's lexicon, which belongs to
                 its own Tacotron 2, is then not used.
             waveglow: a checkpoint instead of the voice's.
@@ -149,13 +151,13 @@ class Synthesizer:
         pause, speed = check_amount("pause", pause), check_speed(speed)
         if paragraph_pause is not None:
             paragraph_pause = check_amount("paragraph_pause", paragraph_pause)
-        check_precision(precision)
         chosen = choose_device(device)
+        precision = choose_precision(precision, chosen)
         frontend = Frontend.open(
             voice.cleaners, voice.lexicon, lexicon, final_stop=voice.final_stop, emoji=emoji
         )
         synthesizer = cls(
-            load_engine(voice, vocoder, chosen, threads),
+            load_engine(voice, vocoder, chosen, threads, precision),
             frontend,
             sample_rate=voice.sample_rate,
             pause=pause,
@@ -163,7 +165,7 @@ class Synthesizer:
             speed=speed,
             on_event=on_event,
         )
-        on_event(VoiceLoaded(voice.name, chosen, time.perf_counter() - started))
+        on_event(VoiceLoaded(voice.name, chosen, precision, time.perf_counter() - started))
         return synthesizer
 
     def __call__(self, text: str, seed: int = 0) -> Speech:
@@ -267,6 +269,8 @@ class Synthesizer:
             line, reading = begun.popleft()
             _check_numbers(line, spoken)
             read = self._ladder.climb(reading, spoken, partial(self._retried, line))
+            if spoken.overflowed or read.spoken.overflowed:
+                self.on_event(SentenceOverflowed(line.index, line.text))
             _check_numbers(line, read.spoken)
             yield line, self._piece(line, read)
 

@@ -95,7 +95,13 @@ def check_vocoder(name: str, **waveglow_options: object) -> None:
         raise UsageError(f"{given[0]} belongs to WaveGlow and would do nothing with {name}")
 
 
-def load_vocoder(name: str, voice: Voice, n_mels: int, device: str) -> Vocoder:
+def load_vocoder(
+    name: str,
+    voice: Voice,
+    n_mels: int,
+    device: str,
+    precision: str = "fp32",  # noqa: ARG001 - the readable models compute in fp32
+) -> Vocoder:
     """The vocoder of this name for a voice whose mels have so many bins, on a torch device."""
     if name == "griffin-lim":
         from ttscli.core.mel import GriffinLim

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ttscli.batch.runner import Engine
-from ttscli.devices import choose_device
+from ttscli.devices import choose_device, choose_precision
 from ttscli.errors import UsageError
 from ttscli.events import OnEvent, ignore
 
@@ -11,6 +11,7 @@ from ttscli.events import OnEvent, ignore
 def choose_engine(
     name: str,
     device: str,
+    precision: str = "auto",
     *,
     workers: int = 0,
     batch_size: str = "auto",
@@ -23,6 +24,7 @@ def choose_engine(
     Args:
         name: local or ray.
         device: auto, cpu, cuda, cuda:N or mps.
+        precision: auto, fp32, fp16, bf16; refused where it cannot be.
         workers: processes or actors; 0 is one a processor, or a GPU.
         batch_size: sentences that are computed together, or auto.
         tries: for each utterance.
@@ -40,7 +42,9 @@ def choose_engine(
         raise UsageError("--ray-address is for --engine ray alone")
     from ttscli.batch.local import LocalEngine
 
-    return LocalEngine(choose_device(device), workers, size, tries, on_event=on_event)
+    chosen = choose_device(device)
+    choose_precision(precision, chosen)
+    return LocalEngine(chosen, workers, size, tries, on_event=on_event)
 
 
 def _batch_size(text: str) -> int:

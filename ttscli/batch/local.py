@@ -24,8 +24,8 @@ from ttscli.events import OnEvent, WorkerLost, ignore
 
 _AHEAD = 2  # chunks that a worker has, so that it need not wait for the next
 _MOST_FAILED_STARTS = 3
-_CHUNK_ON_A_GPU = 128  # jobs, where the batch size is not given
-_BATCHES_A_CHUNK = 4  # so that there is something to sort by length
+_CHUNK_ON_A_GPU = 512  # jobs, where the batch size is not given
+_BATCHES_A_CHUNK = 8  # there is something to sort by length, and a GPU is rarely without any
 
 
 @dataclass(eq=False)
@@ -65,8 +65,7 @@ class LocalEngine:
     ) -> None:
         self._devices = _devices(device)
         self._workers = workers or (processors() if device == "cpu" else len(self._devices))
-        if device == "mps" and workers > 1:
-            raise UsageError("an Apple GPU has one worker", todo="leave --workers out")
+        _check_workers(workers, self._devices)
         self._batch_size, self._tries = batch_size, tries
         self._load, self._on_event = load, on_event
         self._shares_memory = device == "cpu" and _forks_safely()
@@ -77,7 +76,7 @@ class LocalEngine:
             return
         voices = tuple(dict.fromkeys(job.options for job in jobs))[:MOST_VOICES]
         orders = Orders(self._load, self._batch_size, voices, self._devices)
-        sharers = self._workers if self._devices[0] == "cpu" else 0
+        sharers = self._workers if self._devices[0] == "cpu" or self._workers > 1 else 0
         chunks = Chunks(jobs, chunk_size(self._devices[0], self._batch_size), self._tries, sharers)
         workers: Workers = Nursery(orders) if self._shares_memory else Spawner(orders)
         with closing(workers):
@@ -159,6 +158,15 @@ class _Crew:
         while worker.chunks:
             self._chunks.give_back(worker.chunks.pop())
         return self._chunks.lost(suspects, why) if suspects else None
+
+
+def _check_workers(workers: int, devices: Sequence[str]) -> None:
+    """Refuse more workers than there are GPUs: a second one would but halve a GPU's memory."""
+    if devices[0] != "cpu" and workers > len(devices):
+        there = "is one GPU" if len(devices) == 1 else f"are {len(devices)} GPUs"
+        raise UsageError(
+            f"{workers} workers are too many: there {there}", todo="leave --workers out"
+        )
 
 
 def _forks_safely() -> bool:

@@ -33,6 +33,7 @@ _AHEAD = 2  # chunks that an actor has, so that it need not wait for the next
 _MOMENT = 0.2  # seconds: how long a signal may have to wait
 _PATIENCE = 120.0  # seconds without any actor that has answered
 _MOST_FAILED_STARTS = 10
+_SOME = 8  # GPUs, where it is not known how many there are room for
 
 _RAY_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -108,11 +109,15 @@ class RayEngine:
         except ImportError as error:
             todo = "pip install 'ttscli[ray]'"
             raise UsageError("the engine ray needs Ray, which is not here", todo=todo) from error
+        if device.startswith("cuda:"):
+            raise UsageError("Ray chooses each actor's GPU itself", todo="use --device cuda")
         # A GPU of another machine cannot be looked at from here.
         self._device = "cuda" if device == "cuda" else choose_device(device)
         self._address, self._workers = address, workers
         if address is None and workers == 0 and self._device == "cpu":
             self._workers = processors()
+        self._gpus = 1 if self._device == "cuda" else 0
+        """Of each actor; it sees no others."""
         self._batch_size, self._tries = batch_size, tries
         self._load, self._on_event = load, on_event
 
@@ -127,12 +132,13 @@ class RayEngine:
         heads = {one: keys.head(one) for one in options}
         voices = tuple(options[:MOST_VOICES])
         orders = Orders(self._load, self._batch_size, voices, (self._device,))
-        sharers = self._workers if self._device == "cpu" else 0
+        sharers = self._workers or _SOME * self._gpus
         chunks = Chunks(jobs, chunk_size(self._device, self._batch_size), self._tries, sharers)
-        gpus = 0 if self._device == "cpu" else 1
-        with _cluster(self._address, self._workers if gpus == 0 else 0):
+        with _cluster(self._address, self._workers if self._gpus == 0 else 0):
             # What died may have died of its work: it is for `Chunks` to say who tries that again.
-            make = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0, max_task_retries=0)(Actor)
+            make = ray.remote(num_cpus=1, num_gpus=self._gpus, max_restarts=0, max_task_retries=0)(
+                Actor
+            )
             crew = _Crew(make, (orders, heads), chunks, self._workers, self._on_event)
             yield from crew.work()
 

@@ -213,7 +213,9 @@ class Batch:
         if outcome.error:
             self._on_event(UtteranceFailed(*about, outcome.error))
         else:
-            self._on_event(UtteranceSpoken(*about, outcome.dropped, outcome.limited))
+            self._on_event(
+                UtteranceSpoken(*about, outcome.dropped, outcome.limited, outcome.overflowed)
+            )
         return record
 
     def _put(self, path: Path, data: bytes) -> None:

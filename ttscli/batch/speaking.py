@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ttscli.batch.jobs import Job, VoiceOptions
 from ttscli.errors import TemporaryError, TTSError
-from ttscli.events import Event, Limited, TextDropped, TextSplit, Written
+from ttscli.events import Event, Limited, SentenceOverflowed, TextDropped, TextSplit, Written
 
 if TYPE_CHECKING:
     from ttscli.attention import Attention
@@ -24,6 +24,8 @@ MOST_VOICES = 4
 """Synthesizers that are kept loaded."""
 _MOST_TOGETHER = 64
 """Sentences, on whatever GPU."""
+_MOST_FRUITLESS = 3
+"""Attempts in a row to speak the jobs of a chunk together of which nothing came."""
 _BYTES_A_SENTENCE = 640 << 20
 """Estimate of what a sentence of ten seconds takes in the paper's WaveGlow while it is computed."""
 
@@ -52,6 +54,8 @@ class Outcome:
     """What could not be spoken, and how often."""
     limited: int = 0
     """Samples that were beyond full scale."""
+    overflowed: int = 0
+    """Sentences that half precision had no room for: they were computed again in fp32."""
     elapsed_s: float = 0.0
     """How long it took."""
     attempts: int = 1
@@ -112,21 +116,28 @@ class Speaker:
         return voice
 
     def speak(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
-        """An outcome for each job of a chunk, in order."""
-        done = 0
-        if len(jobs) > 1 and all(job.options == jobs[0].options for job in jobs):
-            with suppress(Exception):  # one by one it will show whose fault it was
-                for outcome in self._together(jobs):
-                    yield outcome
-                    done += 1
-        for job in jobs[done:]:
-            yield self._alone(job)
+        """An outcome for each job of a chunk, in order.
 
-    def _together(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        Where they fail together the next of them is spoken alone: that shows if it was its fault.
+        """
+        left, fruitless = deque(jobs), 0
+        alike = all(job.options == jobs[0].options for job in jobs)
+        while left:
+            if alike and len(left) > 1 and fruitless < _MOST_FRUITLESS:
+                fruitless += 1
+                with suppress(Exception):
+                    for outcome in self._together(left):
+                        yield outcome
+                        left.popleft()
+                        fruitless = 0
+            if left:
+                yield self._alone(left.popleft())
+
+    def _together(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
         """Speak jobs in batches, in smaller ones from the moment when memory runs out."""
-        voice = self.voice(jobs[0].options)
-        self._batch_size = self._batch_size or fitting_batch_size(self._device)
         left = list(jobs)
+        voice = self.voice(left[0].options)
+        self._batch_size = self._batch_size or fitting_batch_size(self._device)
         while left:
             texts, seeds = [job.text for job in left], [job.seed for job in left]
             try:
@@ -155,13 +166,22 @@ class Speaker:
         return Outcome(job, error=what, again=again, elapsed_s=time.perf_counter() - started)
 
 
+class _Noted(NamedTuple):
+    """What a voice reported of a text; the fields are those of `Outcome`."""
+
+    dropped: dict[str, int]
+    limited: int
+    overflowed: int
+    elapsed_s: float
+
+
 class _Notes:
     """Keeps what a voice reports while jobs are spoken; it may read texts ahead."""
 
     def __init__(self, voice: Voice) -> None:
         self._voice = voice
         self._dropped: deque[Counter[str]] = deque()
-        self._limited = 0
+        self._limited = self._overflowed = 0
         self._began = time.perf_counter()
         self.written: Written | None = None
 
@@ -180,15 +200,17 @@ class _Notes:
                 self._dropped[-1][text] += count
             case Limited(samples=samples):
                 self._limited = samples
+            case SentenceOverflowed():
+                self._overflowed += 1
             case Written():
                 self.written = event
 
-    def take(self) -> tuple[dict[str, int], int, float]:
-        """Of the next text: what was dropped, samples that were limited, seconds it took."""
+    def take(self) -> _Noted:
+        """What there is to say of the next text."""
         now = time.perf_counter()
         dropped = dict(self._dropped.popleft()) if self._dropped else {}
-        taken = dropped, self._limited, now - self._began
-        self._limited, self._began = 0, now
+        taken = _Noted(dropped, self._limited, self._overflowed, now - self._began)
+        self._limited, self._overflowed, self._began = 0, 0, now
         return taken
 
 
@@ -206,15 +228,14 @@ def _outcome(job: Job, pieces: Iterable[Speech], sample_rate: int, notes: _Notes
             writer.write(piece.samples)
             subtitles.write(piece)
             sentences += piece.sentences
-    dropped, limited, elapsed = notes.take()
+    noted = notes.take()
     assert notes.written is not None
     failed = [(n, s) for n, s in enumerate(sentences, start=1) if not s.attention.good]
     error = f"{what_failed(failed, len(sentences))}; try another seed" if failed else ""
     return Outcome(
         job, file.getvalue(), subtitles.finished(), notes.written.samples,
         notes.written.sample_rate, error,
-        attention=worst([s.attention for s in sentences]), dropped=dropped, limited=limited,
-        elapsed_s=elapsed,
+        attention=worst([s.attention for s in sentences]), **noted._asdict(),
     )  # fmt: skip
 
 

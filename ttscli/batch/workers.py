@@ -39,9 +39,9 @@ class Orders:
     devices: tuple[str, ...]
     """Where they compute, in turn."""
 
-    def speaker(self, number: int) -> Speaker:
-        """What the worker of this number speaks with."""
-        device = self.devices[number % len(self.devices)]
+    def speaker(self, place: int) -> Speaker:
+        """What a worker speaks with, given its place among those that live at the time."""
+        device = self.devices[place % len(self.devices)]
         speaker = Speaker(self.load, self.batch_size, device)
         for options in self.voices:
             try:
@@ -71,22 +71,25 @@ class Spawner:
     def __init__(self, orders: Orders) -> None:
         self._orders = orders
         self._processes: dict[int, BaseProcess] = {}
+        self._places: dict[int, int] = {}
 
     def start(self, number: int) -> Connection:
-        """Start a worker."""
+        """Start a worker, on the device of one that has died if there is such a one."""
         ours, theirs = multiprocessing.Pipe()
+        place = min(set(range(len(self._places) + 1)) - set(self._places.values()))
         process = multiprocessing.get_context("spawn").Process(
-            target=_spawned, args=(theirs, self._orders, number)
+            target=_spawned, args=(theirs, self._orders, place)
         )
         with _stops_blocked():
             process.start()
         theirs.close()
-        self._processes[number] = process
+        self._processes[number], self._places[number] = process, place
         return ours
 
     def cause_of_death(self, number: int) -> str:
         """In words, why a worker is no more."""
         process = self._processes.pop(number)
+        del self._places[number]
         process.join(_MOST_SECONDS_TO_END)
         return _in_words(process.exitcode)
 
@@ -221,12 +224,12 @@ def _forked(control: Connection, connection: Connection, speaker: Speaker) -> No
         _work(connection, _received(connection), speaker)
 
 
-def _spawned(connection: Connection, orders: Orders, number: int) -> None:
+def _spawned(connection: Connection, orders: Orders, place: int) -> None:
     _be_quiet()
     chunks = _received(connection)
     with suppress(OSError):
         try:
-            speaker = orders.speaker(number)
+            speaker = orders.speaker(place)
         except Exception as error:
             connection.send(error)
             return

@@ -6,7 +6,7 @@ Tensor letters: B batch, T text symbols, F mel frames, M mel bins.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +17,8 @@ from ttscli.core.configs import WINDOW, Tacotron2Config
 from ttscli.core.noise import Generators, row_generators
 from ttscli.core.tacotron2_layers import Decoder, Encoder, Postnet, length_mask
 
-_MASK_CHUNK = 64  # decoder steps whose dropout masks are drawn at once
+MASK_CHUNK = 64
+"""Decoder steps whose dropout masks are drawn at once."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ class Tacotron2(nn.Module):
         generator: Generators = None,
         max_steps: int | None = None,
         constrained: Tensor | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> Tacotron2Output:
         """Speak a batch of texts, each row as it would be spoken alone.
 
@@ -118,6 +120,7 @@ class Tacotron2(nn.Module):
             max_steps: decoder steps after which a row is stopped; `step_limit` of its text if None.
             constrained: rows (B,) that read strictly onwards: the attention stays within
                 `forward_window`, and the gate is not heeded before that has come to the end.
+            check: is called before each step, and may raise to stop the work.
 
         Returns:
             The output; a row that was stopped is marked in `hit_limit`.
@@ -137,6 +140,7 @@ class Tacotron2(nn.Module):
         ended = torch.full((B,), -1, device=sequences.device)  # step whose gate fired
         done = 0
         while done < most:
+            check()
             prenet_output = self.decoder.prenet(frame, next(masks))
             frame, gate, state = self.decoder.step(prenet_output, state, memory, constrained)
             frames[:, done], gates[:, done], weights[:, done] = frame, gate, state.history[:, 0]
@@ -192,7 +196,7 @@ def _masks(
         while True:
             yield None
     rows = row_generators(generator, like.shape[0])
-    half = torch.full((_MASK_CHUNK, 2, config.prenet_dim), 0.5)
+    half = torch.full((MASK_CHUNK, 2, config.prenet_dim), 0.5)
     while True:
         chunk = torch.stack([torch.bernoulli(half, generator=row) for row in rows], 1) * 2
         yield from chunk.to(like)

@@ -22,8 +22,9 @@ from ttscli.attention import check
 from ttscli.audio import Audio
 from ttscli.core.configs import MelConfig
 from ttscli.core.mel import GriffinLim, MelSpectrogram
-from ttscli.engines import CpuEngine, Reading, Spoken
+from ttscli.engines import CpuEngine
 from ttscli.errors import UsageError
+from ttscli.readings import Reading, Spoken
 from ttscli.synthesizer import Synthesizer
 from ttscli.text.cleaners import english_cleaners
 from ttscli.text.sentences import split_sentences
