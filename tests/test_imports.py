@@ -64,7 +64,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "engines": {"checkpoints", "core", "cpu", "devices", "tempo", "text", "vocoders", "voices"},
     "cpu": {"core"},
-    "vocoders": {"checkpoints", "core", "cpu", "voices"},
+    "gpu": {"core", "devices"},
+    "vocoders": {"checkpoints", "core", "cpu", "gpu", "voices"},
     "attention": {"text"},
     "audio": {"files", "resampling"},
     "checkpoints": {"core"},
@@ -96,7 +97,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "voices": {"registry"},
 }
 ONLY_IN = {
-    "torch": {"core", "training"},
+    "torch": {"core", "gpu", "training"},
+    "triton": {"gpu"},
     "typer": {"cli", "cli_download", "options", "training"},
     "rich": {"batch_console", "console", "console_download", "training"},
     "requests": {"download"},

@@ -1,0 +1,1 @@
+"""The models as a GPU runs them: captured steps, half precision, fused kernels."""
