@@ -12,7 +12,7 @@ WORDS ?= $(wildcard /usr/share/dict/american-english)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: say test slow parity lint type bench bench-attention bench-batch bench-load bench-start ray quality voice clean
+.PHONY: say test slow parity lint type bench bench-attention bench-batch bench-gpu bench-load bench-start kernels ray quality voice clean
 
 say: .venv/say  ## speak TEXT into speech.wav with the built-in voice
 	$(BIN)/ttscli synth "$$TEXT" -o speech.wav
@@ -48,6 +48,13 @@ bench-batch: .venv/say  ## measure batch against a loop of synth, two workers ag
 
 bench-attention: .venv/train  ## count what fails the attention check, what retries mend, what it misses
 	$(BIN)/python benchmarks/attention.py $(if $(LINES),$(LINES)) $(if $(JSON),--json >$(JSON)/attention.json)
+
+bench-gpu: .venv/say  ## measure all of it on an NVIDIA GPU
+	$(BIN)/python benchmarks/gpu.py $(NVIDIA:%=--nvidia %) $(if $(JSON),--json >$(JSON)/gpu.json)
+
+kernels: .venv/dev  ## run the tests of the GPU's kernels in Triton's interpreter, a download of 290 MB
+	$(PIP) --no-deps triton==3.9.0
+	$(BIN)/python -m pytest tests/test_gpu_*.py
 
 ray: .venv/ray  ## run the tests of the Ray engine, on a cluster of several nodes on this machine
 	$(BIN)/python -m pytest -o addopts= -q -m ray
