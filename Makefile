@@ -52,9 +52,8 @@ bench-attention: .venv/train  ## count what fails the attention check, what retr
 bench-gpu: .venv/say  ## measure all of it on an NVIDIA GPU
 	$(BIN)/python benchmarks/gpu.py $(NVIDIA:%=--nvidia %) $(if $(JSON),--json >$(JSON)/gpu.json)
 
-kernels: .venv/dev  ## run the tests of the GPU's kernels in Triton's interpreter, a download of 290 MB
-	$(PIP) --no-deps triton==3.9.0
-	$(BIN)/python -m pytest tests/test_gpu_*.py
+kernels: .venv/kernels  ## run the tests of the GPU's kernels, in Triton's interpreter where there is no GPU
+	$(BIN)/python -m pytest -k kernel tests
 
 ray: .venv/ray  ## run the tests of the Ray engine, on a cluster of several nodes on this machine
 	$(BIN)/python -m pytest -o addopts= -q -m ray
@@ -83,6 +82,10 @@ clean:  ## remove what these targets made, but for work/, where a voice in train
 
 .venv/ray: .venv/dev requirements-ray.lock
 	$(PIP) -r requirements-ray.lock
+	touch $@
+
+.venv/kernels: .venv/dev requirements-kernels.lock
+	$(PIP) -r requirements-kernels.lock
 	touch $@
 
 .venv/train: .venv/say requirements-train.lock

@@ -40,7 +40,6 @@ from ttscli.gpu.vocoder import WaveGlowVocoder
 from ttscli.gpu.waveglow import DTYPES, WaveGlow
 
 SIGMA, DENOISE = 0.9, 0.01  # the defaults of NVIDIA's inference.py
-WINDOWS = (256, 512, 1024, 2048, 4096)
 CUTS = (
     (128, 128, 8, 3), (128, 128, 8, 4), (128, 64, 4, 4), (128, 64, 8, 4), (64, 128, 4, 4),
     (256, 64, 8, 3),
@@ -213,7 +212,7 @@ def windows(setting: Setting) -> Iterator[Result]:
     batch = setting.sizes.batches[-1]
     for channels in setting.sizes.channels:
         values = {}
-        for window in WINDOWS:
+        for window in setting.sizes.windows:
             ours = WaveGlow(setting.waveglows(channels)[0], "fp16", window=window)
             values[str(window)] = vocoded(setting, "fp16", batch, ours).values["ttscli"]
             del ours

@@ -37,6 +37,10 @@ class Sizes:
     """Of the vocoders."""
     flows: int = 12
     """Of the vocoders."""
+    layers: int = 8
+    """Of each of their coupling nets."""
+    windows: tuple[int, ...] = (256, 512, 1024, 2048, 4096)
+    """Frames that WaveGlow computes at once."""
     symbols: int = 128
     """Of each text."""
     frames: int = 605
@@ -60,8 +64,8 @@ SMOKE = Sizes(
         symbols_embedding_dim=16, encoder_embedding_dim=16, attention_rnn_dim=16, attention_dim=8,
         decoder_rnn_dim=16, prenet_dim=8, postnet_embedding_dim=16,
     ),
-    channels=(32,), flows=2, symbols=12, frames=20, product=64, copied=1 << 12, batches=(1, 2),
-    reading=(1, 2), spoken=(1, 2), runs=1,
+    channels=(32,), flows=2, layers=2, windows=(32, 64), symbols=12, frames=20, product=64,
+    copied=1 << 12, batches=(1, 2), reading=(1, 2), spoken=(1, 2), runs=1,
 )  # fmt: skip
 
 
@@ -156,7 +160,9 @@ class Setting:
 
     def _waveglows(self, channels: int) -> tuple[CoreWaveGlow, Any]:
         """Ours on the device, and NVIDIA's of the same weights on the CPU."""
-        config = WaveGlowConfig(n_channels=channels, n_flows=self.sizes.flows)
+        config = WaveGlowConfig(
+            n_channels=channels, n_flows=self.sizes.flows, n_layers=self.sizes.layers
+        )
         if self.with_nvidia:
             theirs = nvidia.waveglow(config)
             core = load_waveglow(nvidia.save(theirs, self.folder / "waveglow.pt"))

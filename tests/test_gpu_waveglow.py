@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import importlib
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -23,8 +25,9 @@ from torch import Generator, Tensor, nn
 from ttscli.core.configs import WaveGlowConfig
 from ttscli.core.denoiser import Denoiser as CoreDenoiser
 from ttscli.core.waveglow import WaveGlow as CoreWaveGlow
+from ttscli.gpu import coupling_net
 from ttscli.gpu.captured import CapturedSteps
-from ttscli.gpu.coupling_net import Fused, FusedGate, Plain, Products
+from ttscli.gpu.coupling_net import Fused, FusedGate, Layer, Plain, Products
 from ttscli.gpu.denoiser import Denoiser
 from ttscli.gpu.tape import lay
 from ttscli.gpu.vocoder import WaveGlowVocoder
@@ -239,6 +242,28 @@ class TestDenoiser:
         assert torch.equal(Denoiser(CoreDenoiser(torch.ones(513)))([row], 0)[0], row)
 
 
+class TestChoice:
+    """What cannot run is not chosen."""
+
+    class Broken(Plain):
+        """As if there were no C compiler."""
+
+        def acts(self, seen: Tensor, condition: Tensor, layer: Layer) -> Tensor:
+            raise RuntimeError("no C compiler")
+
+    def test_the_first_that_works(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        working = Plain()
+        ways = [self.Broken(), working, Plain()]
+        monkeypatch.setattr(coupling_net, "_quickest_first", lambda *_: iter(ways))
+        model = WaveGlow(CORES["tiny"])
+        assert all(net.products is working for net in model.couplings)
+
+    def test_plain_where_none_does(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(coupling_net, "_quickest_first", lambda *_: iter([self.Broken()]))
+        model = WaveGlow(CORES["tiny"])
+        assert all(type(net.products) is Plain for net in model.couplings)
+
+
 class TestCapturedSteps:
     """Recorded steps give what the steps themselves give; here a record runs its work again."""
 
@@ -372,32 +397,56 @@ class TestKernels:
         assert torch.equal(first, before)
         assert not second.isfinite().all()
 
-    @pytest.mark.parametrize("channels", [256, 512])
-    def test_compiles_for_hopper(self, channels: int) -> None:
-        """With its matrix units, in the shared memory that it has, and no GPU at hand."""
-        triton = pytest.importorskip("triton")
-        from triton.backends.compiler import GPUTarget
-        from triton.compiler import ASTSource
 
-        kernels = fresh_kernels()
-        half, single = "*fp16", "*fp32"
-        signature = {
-            "source": half, "kernel": half, "condition": half, "bias": single, "out": half,
-            "n_rows": "i32", "dilation": "i32", "condition_stride": "i32",
-        }  # fmt: skip
-        sizes = {"WIDTH": channels, "CHANNELS": channels, "TAPS": 3}
-        blocks = {"BLOCK_R": 128, "BLOCK_N": 128, "BLOCK_K": 64}
-        constants = sizes | blocks
-        source = ASTSource(
-            kernels._dilated_gate,
-            signature | dict.fromkeys(constants, "constexpr"),
-            constants,
-            {(i,): [["tt.divisibility", 16]] for i in (0, 1, 2, 3, 4, 5, 7)},
-        )
-        options = {"num_warps": 8, "num_stages": 4}
-        compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
-        assert "wgmma.mma_async" in compiled.asm["ptx"]
-        assert compiled.metadata.shared <= 227 << 10
+COMPILE = """
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from ttscli.gpu import waveglow_kernels as kernels
+
+half, single = "*fp16", "*fp32"
+layer = {"source": half, "kernel": half, "condition": half, "bias": single, "out": half}
+layer |= {"n_rows": "i32", "dilation": "i32", "condition_stride": "i32"}
+rest = {"acts": half, "residual": half, "bias": single, "skip": half, "mask": single}
+rest |= {"hidden": half, "skips": single, "n_rows": "i32"}
+for chip, blocks in ((90, kernels.LARGE), (80, kernels.SMALL)):
+    channels = 256
+    cut = {"BLOCK_R": blocks.rows, "BLOCK_N": blocks.columns, "BLOCK_K": 64}
+    sizes = {"CHANNELS": channels}
+    for kernel, signature, constants in (
+        (kernels._dilated_gate, layer, sizes | cut | {"WIDTH": channels, "TAPS": 3}),
+        (kernels._residual_skip, rest, sizes | cut | {"SKIP": 16, "RESIDUAL": True}),
+    ):
+        multiples = {
+            (place,): [["tt.divisibility", 16]]
+            for place, name in enumerate(signature)
+            if name != "dilation"
+        }
+        types = signature | dict.fromkeys(constants, "constexpr")
+        source = ASTSource(kernel, types, constants, multiples)
+        options = {"num_warps": blocks.warps, "num_stages": blocks.stages}
+        made = triton.compile(source, target=GPUTarget("cuda", chip, 32), options=options)
+        matrix_units = "wgmma.mma_async" if chip == 90 else "mma.sync"
+        print(chip, made.metadata.shared, matrix_units in made.asm["ptx"])
+"""
+
+
+def test_kernels_compile() -> None:
+    """For a Hopper and an older GPU: with matrix units, in the shared memory that they have."""
+    pytest.importorskip("triton")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", COMPILE],
+        env=os.environ | {"TRITON_INTERPRET": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    made = [line.split() for line in done.stdout.splitlines()]
+    assert len(made) == 4
+    for chip, shared, matrix_units in made:
+        assert int(shared) <= {"90": 227, "80": 99}[chip] << 10
+        assert matrix_units == "True"
 
 
 @pytest.mark.gpu

@@ -12,8 +12,10 @@ for rounding:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import torch
@@ -127,18 +129,36 @@ class Fused:
         )  # fmt: skip
 
 
-def best_products(device: torch.device, dtype: torch.dtype, sizes: FlowSizes) -> Products:
-    """The quickest products that a device and its libraries have for a type and sizes."""
-    if device.type != "cuda":
-        return Plain()
-    try:
-        from ttscli.gpu.waveglow_kernels import tiles
-    except ImportError:  # Triton comes with torch's CUDA builds, but not on every system
-        return Plain()
-    if dtype == torch.float32 or sizes.n_channels % 64:
-        # In float32 Triton's products would round to TF32, or take several times as long.
-        return FusedGate()
-    return Fused(tiles(device))
+def choose_products(
+    device: torch.device,
+    dtype: torch.dtype,
+    sizes: FlowSizes,
+    trial: Callable[[Products], None],
+) -> Products:
+    """The quickest that a device has for a type and sizes, and that stand a trial.
+
+    Triton is not everywhere, and what it makes needs a C compiler and enough shared memory.
+    """
+    for products in _quickest_first(device, dtype, sizes):
+        with suppress(Exception):  # whatever it is that they lack, there is another way
+            trial(products)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            return products
+    return Plain()
+
+
+def _quickest_first(
+    device: torch.device, dtype: torch.dtype, sizes: FlowSizes
+) -> Iterator[Products]:
+    if device.type != "cuda" or find_spec("triton") is None:
+        return
+    from ttscli.gpu.waveglow_kernels import tiles
+
+    # In float32 Triton's products would round to TF32, or take several times as long.
+    if dtype != torch.float32 and sizes.n_channels % 64 == 0:
+        yield Fused(tiles(device))
+    yield FusedGate()
 
 
 class CouplingNet:
@@ -150,7 +170,6 @@ class CouplingNet:
         upsampling: from K numbers of the mel to the condition, (K, P, n_cond).
         upsampling_bias: (n_cond,).
         dtype: of products and hidden state.
-        products: how they are computed.
     """
 
     def __init__(
@@ -160,11 +179,12 @@ class CouplingNet:
         upsampling: Tensor,
         upsampling_bias: Tensor,
         dtype: torch.dtype,
-        products: Products,
     ) -> None:
         names = [name for name in tensors if name.startswith(prefix)]
         net = {name.removeprefix(prefix): tensors[name].squeeze(-1) for name in names}
-        self.products, self.dtype = products, dtype
+        self.dtype = dtype
+        self.products: Products = Plain()
+        """How its layers are computed."""
         end = net["end.weight"]
         self.n_out, self.n_channels = end.shape
         weight = net["conditioning.weight"]

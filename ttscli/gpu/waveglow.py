@@ -21,7 +21,7 @@ from ttscli.core.configs import WaveGlowConfig
 from ttscli.core.waveglow import WaveGlow as CoreWaveGlow
 from ttscli.devices import processors
 from ttscli.gpu.captured import CapturedSteps, Step
-from ttscli.gpu.coupling_net import CouplingNet, Products, best_products
+from ttscli.gpu.coupling_net import CouplingNet, Products, choose_products
 from ttscli.gpu.graphs import Recorder
 from ttscli.gpu.tape import Tape, lay
 
@@ -58,11 +58,8 @@ class WaveGlow:
         self.device = weight.device
         upsampling, upsampling_bias = _upsampling(c, weight), bias.repeat_interleave(c.n_group)
         self.taps = len(upsampling) // c.n_mel_channels
-        products = products or best_products(self.device, self.dtype, c)
         self.couplings = [
-            CouplingNet(
-                tensors, f"couplings.{k}.", upsampling, upsampling_bias, self.dtype, products
-            )
+            CouplingNet(tensors, f"couplings.{k}.", upsampling, upsampling_bias, self.dtype)
             for k in range(c.n_flows)
         ]
         weights = [tensors[f"invertible.{k}.weight"].cpu().double() for k in range(c.n_flows)]
@@ -72,9 +69,23 @@ class WaveGlow:
         """Frames on each side that a frame of a coupling's result depends on."""
         self.gap = max(self.taps - 1, -(-self.couplings[0].margin // c.groups_per_frame))
         """Frames between rows, for which neither the convolutions nor the upsampling reach."""
+        with torch.cuda.device_of(weight):  # type: ignore[no-untyped-call]  # torch's own
+            self._use(products or choose_products(self.device, self.dtype, c, self._try))
         self.step: Step = self._undo
         if graphs and self.device.type == "cuda":
             self.step = CapturedSteps(self._undo, Recorder(self.device).record)
+
+    def _use(self, products: Products) -> None:
+        for net in self.couplings:
+            net.products = products
+
+    def _try(self, products: Products) -> None:
+        """Undo the first flow of a frame of silence with these products."""
+        self._use(products)
+        rows = self.config.groups_per_frame
+        mel = torch.zeros(1, len(self.couplings[0].conditioning), device=self.device)
+        x = torch.zeros(rows, self.config.n_group, device=self.device)
+        self._undo(0, x, mel.to(self.dtype), torch.ones(rows, device=self.device))
 
     def draw(self, frames: Sequence[int], generators: Sequence[Generator]) -> list[list[Tensor]]:
         """The unscaled noise of rows of so many frames, each from its own generator.
@@ -112,6 +123,15 @@ class WaveGlow:
         tape = lay([mel.shape[1] for mel in mels], self.gap, self.reach, self.window)
         mel, mask = self._written(tape, mels)
         x = self._noise(tape, noise, mask).mul_(sigma)
+        # Triton launches on what is the device at the time.
+        with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]  # torch's own
+            x = self._decoded(tape, x, mel, mask)
+        hop = self.config.hop_length
+        audio = x.view(-1)
+        return [audio[row.start * hop : row.stop * hop].clone() for row in tape.rows]
+
+    def _decoded(self, tape: Tape, x: Tensor, mel: Tensor, mask: Tensor) -> Tensor:
+        """All flows undone, window by window."""
         following = torch.zeros_like(x)
         per_frame = self.config.groups_per_frame
         for k in reversed(range(self.config.n_flows)):
@@ -122,9 +142,7 @@ class WaveGlow:
                 undone = self.step(k, x[rows], mel[frames], mask[rows])
                 following[rows][kept] = undone[kept]
             x, following = following, x
-        hop = self.config.hop_length
-        audio = x.view(-1)
-        return [audio[row.start * hop : row.stop * hop].clone() for row in tape.rows]
+        return x
 
     def _undo(self, k: int, x: Tensor, mel: Tensor, mask: Tensor) -> Tensor:
         """Flow k undone: of the last channels of x (R, G), the others stay."""

@@ -119,14 +119,17 @@ class Tiles:
     """From acts to residual and skip."""
 
 
+LARGE = Blocks(128, 128, 8, 3)
+SMALL = Blocks(128, 64, 8, 3)
+_INTERPRETED = Blocks(32, 32, 4, 1)
+
+
 def tiles(device: torch.device) -> Tiles:
     """Large tiles where a device's shared memory holds them: they read the weights less often."""
     if device.type != "cuda":  # Triton's interpreter
-        return Tiles(Blocks(32, 32, 4, 1), Blocks(32, 32, 4, 1))
+        return Tiles(_INTERPRETED, _INTERPRETED)
     shared: int = torch.cuda.get_device_properties(device).shared_memory_per_block_optin  # type: ignore[attr-defined]  # torch's own
-    if shared >= 200 << 10:
-        return Tiles(Blocks(128, 128, 8, 4), Blocks(128, 128, 8, 3))
-    return Tiles(Blocks(128, 64, 8, 3), Blocks(128, 64, 8, 3))
+    return Tiles(LARGE, LARGE) if shared >= 200 << 10 else Tiles(SMALL, SMALL)
 
 
 def gate(gates: Tensor, bias: Tensor) -> Tensor:
