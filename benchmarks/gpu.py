@@ -3,7 +3,8 @@
 `--nvidia DIR`, a checkout of NVIDIA/DeepLearningExamples, adds its models with the same weights,
 as its inference.py runs them there: TorchScript, and half precision (`--fp16`). `--smoke` goes
 through all of it with tiny models on the CPU, to show that this script works. What fails is told in
-its row, and the rest goes on. Weights are random, of full size; no text ends by itself.
+its row, and the rest goes on. Weights are random, of full size; no text ends by itself. NVIDIA's
+fp32 is torch's default, whose convolutions may round to TF32; ours does not.
 """
 
 from __future__ import annotations
@@ -40,10 +41,7 @@ from ttscli.gpu.vocoder import WaveGlowVocoder
 from ttscli.gpu.waveglow import DTYPES, WaveGlow
 
 SIGMA, DENOISE = 0.9, 0.01  # the defaults of NVIDIA's inference.py
-CUTS = (
-    (128, 128, 8, 3), (128, 128, 8, 4), (128, 64, 4, 4), (128, 64, 8, 4), (64, 128, 4, 4),
-    (256, 64, 8, 3),
-)  # fmt: skip
+CUTS = ((128, 128, 8, 4), (128, 64, 8, 4), (128, 64, 4, 4), (64, 128, 4, 4))
 """Of Triton's products: rows and columns of a tile, warps and stages."""
 
 
@@ -153,6 +151,8 @@ def speech(setting: Setting) -> Iterator[Result]:
         speak = setting.engine(vocoder, precision)
         theirs = nvidia_speech(setting, channels, precision)
         for batch in setting.sizes.spoken:
+            if batch > 8 and precision == "fp32":
+                continue  # minutes, and nobody's aim
             count = batch if batch == 1 else 4 * batch  # one batch is read while another sounds
             seconds = waited(setting, lambda s=speak, c=count, b=batch: s(c, b))
             values = {"ttscli": count * frames * 256 / seconds}
@@ -255,7 +255,7 @@ def ways(setting: Setting, usual: Products) -> Iterator[tuple[str, Products]]:
         yield "gate fused", FusedGate()
         for cut in CUTS:
             yield f"dilated {cut}", Fused(Tiles(Blocks(*cut), best.residual))
-        for cut in (*CUTS, (128, 256, 8, 3), (64, 256, 4, 3)):
+        for cut in (*CUTS, (128, 256, 8, 3)):
             yield f"residual {cut}", Fused(Tiles(best.dilated, Blocks(*cut)))
 
 
@@ -271,7 +271,7 @@ def noise(setting: Setting) -> Iterator[Result]:
 
 PARTS: dict[str, Callable[[Setting], Iterator[Result]]] = {
     part.__name__: part
-    for part in (chip, equal, decoder, waveglow, speech, graphs, kernels, windows, noise)
+    for part in (chip, equal, decoder, waveglow, speech, graphs, windows, noise, kernels)
 }
 
 
