@@ -26,7 +26,7 @@ from ttscli.core.configs import WaveGlowConfig
 from ttscli.core.denoiser import Denoiser as CoreDenoiser
 from ttscli.core.waveglow import WaveGlow as CoreWaveGlow
 from ttscli.gpu import coupling_net
-from ttscli.gpu.captured import CapturedSteps
+from ttscli.gpu.captured import MOST_LENGTHS, CapturedSteps
 from ttscli.gpu.coupling_net import Fused, FusedGate, Layer, Plain, Products
 from ttscli.gpu.denoiser import Denoiser
 from ttscli.gpu.tape import lay
@@ -311,13 +311,20 @@ class TestCapturedSteps:
 
         steps = CapturedSteps(step, record)
         for _ in range(2):
-            for length in range(1, 40):
+            for length in range(1, MOST_LENGTHS + 9):
                 x = torch.ones(2 * length, 3)
                 assert torch.equal(
                     steps(5, x, torch.ones(length, 2), torch.ones(2 * length)), x + 5
                 )
-        assert len(recorded) == 39
-        assert len(steps._held) == 16
+        assert len(recorded) == MOST_LENGTHS + 8
+        assert len(steps._held) == MOST_LENGTHS
+
+    def test_windows_have_no_more_lengths_than_are_held(self) -> None:
+        """Else each batch would record anew what another has made it give up."""
+        most = WaveGlow(CORES["tiny"]).window
+        tapes = [lay([frames], 4, 8, most) for frames in range(1, 5000)]
+        lengths = {window.frames for tape in tapes for window in tape.windows}
+        assert 16 < len(lengths) <= MOST_LENGTHS
 
 
 KERNELS = "ttscli.gpu.waveglow_kernels"
@@ -476,3 +483,19 @@ class TestOnGpu:
         expected = plain.infer(mels, 0.7, noise)[0]
         for _ in range(3):
             assert torch.equal(recorded.infer(mels, 0.7, noise)[0], expected)
+
+    @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+    def test_the_quickest_products_are_chosen(self, core: CoreWaveGlow, precision: str) -> None:
+        pytest.importorskip("triton")
+        products = WaveGlow(core, precision).couplings[0].products
+        assert isinstance(products, FusedGate if precision == "fp32" else Fused)
+
+    @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+    def test_vocoder(self, tiny_voice: Path, precision: str) -> None:
+        voice = replace(find_voice(tiny_voice), denoise=0.3)
+        mels = random_mels(WaveGlowConfig(), [9, 4, 30])
+        expected = load_vocoder("waveglow", voice, 80, "cpu")(mels, generators(3))
+        vocoder = load_vocoder("waveglow", voice, 80, "cuda", precision)
+        rows = vocoder([mel.cuda() for mel in mels], generators(3))
+        for ours, row in zip(rows, expected, strict=True):
+            assert relative(ours, row) < TOLERANCE[precision]

@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-_MOST_LENGTHS = 16  # whose steps stay captured
+MOST_LENGTHS = 32  # whose steps stay recorded: as many as windows have
 
 Step = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 Replay = Callable[[], None]
@@ -41,7 +41,7 @@ class CapturedSteps:
         if length not in self._held:
             like = torch.empty_like
             self._held[length] = _Held(like(x), like(mel), like(mask), like(x))
-            if len(self._held) > _MOST_LENGTHS:
+            if len(self._held) > MOST_LENGTHS:
                 self._held.popitem(last=False)
         self._held.move_to_end(length)
         held = self._held[length]

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import torch
@@ -137,7 +136,7 @@ def choose_products(
 ) -> Products:
     """The quickest that a device has for a type and sizes, and that stand a trial.
 
-    Triton is not everywhere, and what it makes needs a C compiler and enough shared memory.
+    What Triton makes needs a C compiler and enough shared memory.
     """
     for products in _quickest_first(device, dtype, sizes):
         with suppress(Exception):  # whatever it is that they lack, there is another way
@@ -151,10 +150,12 @@ def choose_products(
 def _quickest_first(
     device: torch.device, dtype: torch.dtype, sizes: FlowSizes
 ) -> Iterator[Products]:
-    if device.type != "cuda" or find_spec("triton") is None:
+    if device.type != "cuda":
         return
-    from ttscli.gpu.waveglow_kernels import tiles
-
+    try:
+        from ttscli.gpu.waveglow_kernels import tiles
+    except ImportError:  # Triton comes with torch's CUDA builds, but not on every system
+        return
     # In float32 Triton's products would round to TF32, or take several times as long.
     if dtype != torch.float32 and sizes.n_channels % 64 == 0:
         yield Fused(tiles(device))

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_ROUND = 32  # frames that a window is a multiple of: fewer lengths are met more often
+_FINEST = 32  # frames that a window is a multiple of
+_STEPS = 16  # lengths between a power of two and the next: what is few is met often
 
 
 @dataclass(frozen=True)
@@ -63,4 +64,6 @@ def lay(rows: Sequence[int], gap: int, context: int, most: int) -> Tape:
 
 
 def _rounded(frames: int) -> int:
-    return -(-frames // _ROUND) * _ROUND
+    """A length of which there are few, at most an eighth longer where it is not short."""
+    step = max(_FINEST, (1 << (frames - 1).bit_length()) // _STEPS)
+    return -(-frames // step) * step

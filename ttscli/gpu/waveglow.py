@@ -3,8 +3,9 @@
 Letters: F mel frames, M mel bins, S samples; G the samples of a group, P the groups of a frame.
 All rows of a batch lie on one tape in time (`gpu.tape`), of which each flow takes window after
 window: what is computed does not depend on what else is in the batch, nothing is padded to the
-longest row, and memory does not grow with the audio. The state is (F * P, G) in float32: read in
-order, it is the audio in the end. Early outputs lie in the first channels from the beginning.
+longest row, and hidden states take no more memory for longer audio. The state is (F * P, G) in
+float32: read in order, it is the audio in the end. Early outputs lie in the first channels from
+the beginning.
 """
 
 from __future__ import annotations
