@@ -16,7 +16,7 @@ WORDS ?= $(wildcard /usr/share/dict/american-english)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: say test slow parity lint type bench bench-attention bench-batch bench-load bench-precision bench-start kernels ray quality voice clean
+.PHONY: say test slow parity lint type bench bench-attention bench-batch bench-gpu bench-load bench-precision bench-start kernels ray quality voice clean
 
 say: .venv/say  ## speak TEXT into speech.wav with the built-in voice
 	$(BIN)/ttscli synth "$$TEXT" -o speech.wav
@@ -55,6 +55,9 @@ bench-attention: .venv/train  ## count what fails the attention check, what retr
 
 bench-precision: .venv/say  ## measure what half precision does to the mel
 	$(BIN)/python benchmarks/precision.py
+
+bench-gpu: .venv/say  ## measure all of it on an NVIDIA GPU
+	$(BIN)/python benchmarks/gpu.py $(NVIDIA:%=--nvidia %) $(if $(JSON),--json >$(JSON)/gpu.json)
 
 kernels: .venv/kernels  ## run the tests of the GPU's kernels, in Triton's interpreter where there is no GPU
 	$(BIN)/python -m pytest -k kernel tests

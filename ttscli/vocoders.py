@@ -96,22 +96,36 @@ def check_vocoder(name: str, **waveglow_options: object) -> None:
 
 
 def load_vocoder(
-    name: str,
-    voice: Voice,
-    n_mels: int,
-    device: str,
-    precision: str = "fp32",  # noqa: ARG001 - the readable models compute in fp32
+    name: str, voice: Voice, n_mels: int, device: str, precision: str = "fp32"
 ) -> Vocoder:
-    """The vocoder of this name for a voice whose mels have so many bins, on a torch device."""
+    """The vocoder of this name for a voice whose mels have so many bins, on a torch device.
+
+    `precision` is that of a published WaveGlow's products on an NVIDIA GPU. The built-in voice's
+    vocoder, of which a GPU has a thirtieth of the work, and Griffin-Lim compute in float32.
+    """
     if name == "griffin-lim":
         from ttscli.core.mel import GriffinLim
 
         return GriffinLimVocoder(GriffinLim(_mel_config(voice, n_mels)).to(device))
     model = load_waveglow(voice.waveglow).to(device)
     _check_mels(model.config.n_mel_channels, n_mels, voice)
-    if voice.denoise == 0:
-        return WaveGlowVocoder(model, voice.sigma)
+    denoiser = _load_denoiser(voice, model, device) if voice.denoise else None
 
+    from ttscli.core.waveglow import WaveGlow
+
+    if isinstance(model, WaveGlow) and device.startswith("cuda"):
+        from ttscli.gpu import denoiser as gpu_denoiser
+        from ttscli.gpu import vocoder
+        from ttscli.gpu import waveglow as gpu_waveglow
+
+        together = None if denoiser is None else gpu_denoiser.Denoiser(denoiser)
+        prepared = gpu_waveglow.WaveGlow(model, precision)
+        return vocoder.WaveGlowVocoder(prepared, voice.sigma, together, voice.denoise)
+    return WaveGlowVocoder(model, voice.sigma, denoiser, voice.denoise)
+
+
+def _load_denoiser(voice: Voice, model: WaveGlow | HarmonicWaveGlow, device: str) -> Denoiser:
+    """The bias remover of a voice's vocoder."""
     import torch
 
     from ttscli.core.denoiser import Denoiser, bias_spectrum
@@ -121,7 +135,7 @@ def load_vocoder(
         raise _nothing_to_denoise()
     stored = _stored_bias(voice)
     bias = bias_spectrum(model) if stored is None else torch.from_numpy(stored)
-    return WaveGlowVocoder(model, voice.sigma, Denoiser(bias).to(device), voice.denoise)
+    return Denoiser(bias).to(device)
 
 
 def load_cpu_vocoder(name: str, voice: Voice, n_mels: int) -> CpuVocoder:

@@ -1,0 +1,501 @@
+"""WaveGlow as a GPU runs it equals core's: its logic on a CPU, its kernels in an interpreter."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import parity
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_cpu_waveglow import TINY, fill
+from torch import Generator, Tensor, nn
+
+from ttscli.core.configs import WaveGlowConfig
+from ttscli.core.denoiser import Denoiser as CoreDenoiser
+from ttscli.core.waveglow import WaveGlow as CoreWaveGlow
+from ttscli.gpu import coupling_net
+from ttscli.gpu.captured import MOST_LENGTHS, CapturedSteps
+from ttscli.gpu.coupling_net import Fused, FusedGate, Layer, Plain, Products
+from ttscli.gpu.denoiser import Denoiser
+from ttscli.gpu.tape import lay
+from ttscli.gpu.vocoder import WaveGlowVocoder
+from ttscli.gpu.waveglow import DTYPES, WaveGlow
+from ttscli.vocoders import load_vocoder
+from ttscli.voices import find_voice
+
+TOLERANCE = {"fp32": 1e-5, "fp16": 5e-3, "bf16": 3e-2}
+"""Of the largest difference to float64, as a share of the largest number."""
+FRAMES = [1, 5, 40, 3, 61]
+DEEP = WaveGlowConfig(n_mel_channels=6, n_flows=5, n_early_every=2, n_channels=16)
+"""With the published model's group, early outputs, upsampling and reach."""
+OTHER = WaveGlowConfig(
+    n_mel_channels=3, n_flows=2, n_group=4, n_layers=2, kernel_size=5, n_channels=6, hop_length=12,
+    upsample_kernel_size=12,
+)  # fmt: skip
+FLAT = WaveGlowConfig(
+    n_mel_channels=2, n_flows=2, n_group=2, n_layers=2, kernel_size=1, n_channels=4, hop_length=4,
+    upsample_kernel_size=9,
+)  # fmt: skip
+CONFIGS = {"tiny": TINY, "deep": DEEP, "other": OTHER, "flat": FLAT}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """More only wait for each other over products as small as these."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def make_core(config: WaveGlowConfig) -> CoreWaveGlow:
+    """A flow that does something and does not blow up."""
+    model = CoreWaveGlow(config)
+    fill(model)
+    with torch.no_grad():
+        for k in range(config.n_flows):
+            weight = model.get_parameter(f"invertible.{k}.weight")
+            weight.copy_(torch.linalg.qr(weight)[0] + 0.05 * weight)
+            model.get_parameter(f"couplings.{k}.end.weight").mul_(0.2)
+    return model.eval()
+
+
+CORES = {name: make_core(config) for name, config in CONFIGS.items()}
+
+
+def generators(count: int) -> list[Generator]:
+    return [Generator().manual_seed(i) for i in range(count)]
+
+
+def random_mels(config: WaveGlowConfig, frames: list[int]) -> list[Tensor]:
+    generator = Generator().manual_seed(0)
+    return [torch.randn(config.n_mel_channels, n, generator=generator) for n in frames]
+
+
+def exact(core: CoreWaveGlow, mel: Tensor, noise: list[Tensor]) -> Tensor:
+    """Core's audio (S,) in float64."""
+    draws = [draw.double()[None].cpu() for draw in noise]
+    return copy.deepcopy(core).cpu().double().infer(mel[None].double().cpu(), 0.7, draws)[0]
+
+
+def relative(ours: Tensor, truth: Tensor) -> float:
+    assert ours.dtype == torch.float32
+    assert ours.shape == truth.shape
+    return float((ours.cpu() - truth).abs().max() / truth.abs().max())
+
+
+class TestParity:
+    """Each row of a batch is core's audio of that row alone."""
+
+    @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+    @pytest.mark.parametrize("name", CORES)
+    def test_equals_core(self, name: str, precision: str) -> None:
+        core = CORES[name]
+        model = WaveGlow(core, precision)
+        mels = random_mels(core.config, FRAMES)
+        noise = model.draw(FRAMES, generators(len(FRAMES)))
+        for mel, draws, audio in zip(mels, noise, model.infer(mels, 0.7, noise), strict=True):
+            assert relative(audio, exact(core, mel, draws)) < TOLERANCE[precision]
+
+    @pytest.mark.parametrize("window", [32, 64, 96])
+    def test_windows_give_the_same_audio(self, window: int) -> None:
+        core = CORES["deep"]
+        mels = random_mels(core.config, FRAMES)
+        whole, pieces = WaveGlow(core), WaveGlow(core, window=window)
+        noise = whole.draw(FRAMES, generators(len(FRAMES)))
+        computed: list[int] = []
+        undo = pieces.step
+
+        def step(k: int, x: Tensor, mel: Tensor, mask: Tensor) -> Tensor:
+            computed.append(len(mel))
+            return undo(k, x, mel, mask)
+
+        pieces.step = step
+        rows = zip(whole.infer(mels, 0.7, noise), pieces.infer(mels, 0.7, noise), strict=True)
+        for one, other in rows:
+            assert relative(other, one) < TOLERANCE["fp32"]
+        assert len(computed) > core.config.n_flows
+        assert max(computed) <= window  # which bounds the memory
+
+    def test_a_row_does_not_depend_on_its_batch(self) -> None:
+        model = WaveGlow(CORES["deep"], window=64)
+        mels = random_mels(model.config, FRAMES)
+        noise = model.draw(FRAMES, generators(len(FRAMES)))
+        for i, audio in enumerate(model.infer(mels, 0.7, noise)):
+            alone = model.infer([mels[i]], 0.7, [noise[i]])[0]
+            assert relative(audio, alone) < TOLERANCE["fp32"]
+
+    @pytest.mark.parametrize("sigma", ["0", "0.7"])
+    def test_equals_nvidia(self, reference: Path, sigma: str) -> None:
+        expected = np.load(reference / "expected.npz")
+        model = WaveGlow(parity.nvidia_waveglow(reference))
+        mels = list(torch.from_numpy(expected["wg_mel"]))
+        draws = [torch.from_numpy(expected[f"wg_noise_{i}"]) for i in range(3)]
+        noise = [[draw[row] for draw in draws] for row in range(len(mels))]
+        truth = torch.from_numpy(expected[f"wg_infer_sigma{sigma}"])
+        for row, audio in enumerate(model.infer(mels, float(sigma), noise)):
+            assert relative(audio, truth[row]) < TOLERANCE["fp32"]
+
+    def test_what_overflows_stays_in_its_row(self) -> None:
+        """Half precision ends at 65504: such a row is no number, its neighbours are what they were.
+
+        A row that is not finite can be found in the samples and made again.
+        """
+        model = WaveGlow(CORES["deep"], "fp16")
+        mels = random_mels(model.config, [9, 20, 9])
+        noise = model.draw([9, 20, 9], generators(3))
+        before = model.infer(mels, 0.7, noise)
+        mels[1] *= 1e6
+        after = model.infer(mels, 0.7, noise)
+        assert not after[1].isfinite().all()
+        assert torch.equal(after[0], before[0])
+        assert torch.equal(after[2], before[2])
+
+
+class TestNoise:
+    """The vocoder's noise is what core draws from the same generators."""
+
+    def test_core_draws_the_same(self) -> None:
+        core = CORES["deep"]
+        mels = random_mels(core.config, [7, 12])
+        audio = WaveGlowVocoder(WaveGlow(core), 0.7)(mels, generators(2))
+        for mel, generator, row in zip(mels, generators(2), audio, strict=True):
+            assert relative(row, core.infer(mel[None], 0.7, generator=generator)[0]) < 1e-5
+
+    def test_refused(self) -> None:
+        model = WaveGlow(CORES["tiny"])
+        mels = random_mels(model.config, [4])
+        noise = model.draw([4], generators(1))
+        with pytest.raises(ValueError, match="sigma must be a finite number of at least 0"):
+            model.infer(mels, float("nan"), noise)
+        with pytest.raises(ValueError, match=r"mels must be \(3, frames\), not \(4, 3\)"):
+            model.infer([mels[0].T], 0.7, noise)
+        with pytest.raises(ValueError, match="noise must be draws of the shapes"):
+            model.infer(mels, 0.7, model.draw([3], generators(1)))
+
+
+def test_an_nvidia_gpu_gets_this_vocoder(tiny_voice: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here everything that goes to the GPU stays where it is."""
+    voice = replace(find_voice(tiny_voice), denoise=0.3)
+    readable = load_vocoder("waveglow", voice, 80, "cpu")
+    monkeypatch.setattr(nn.Module, "to", lambda self, device: self)
+    mels = random_mels(WaveGlowConfig(), [9, 4, 30])
+    expected = readable(mels, generators(3))
+    for precision, tolerance in TOLERANCE.items():
+        vocoder = load_vocoder("waveglow", voice, 80, "cuda", precision)
+        assert isinstance(vocoder, WaveGlowVocoder)
+        assert vocoder.model.dtype == DTYPES[precision]
+        for ours, row in zip(vocoder(mels, generators(3)), expected, strict=True):
+            assert relative(ours, row) < tolerance
+
+
+@given(
+    rows=st.lists(st.integers(1, 300), min_size=1, max_size=9),
+    gap=st.integers(0, 5),
+    context=st.integers(0, 9),
+    most=st.integers(1, 8).map(lambda n: 32 * n),
+)
+@settings(deadline=None)
+def test_windows_cover_each_row_once(rows: list[int], gap: int, context: int, most: int) -> None:
+    tape = lay(rows, gap, context, most)
+    assert [row.stop - row.start for row in tape.rows] == rows
+    gaps = [after.start - before.stop for before, after in pairwise(tape.rows)]
+    assert set(gaps) <= {gap}
+    kept = np.zeros(tape.frames, int)
+    for window in tape.windows:
+        assert window.start >= 0
+        assert window.start + window.frames <= tape.frames
+        assert window.frames <= most
+        assert window.frames % 32 == 0
+        kept[window.start + window.skipped : window.start + window.frames - window.skipped] += 1
+        assert len(tape.windows) == 1 or window.skipped == context
+    assert kept.max() == 1
+    assert all((kept[row] == 1).all() for row in tape.rows)
+
+
+class TestDenoiser:
+    """Rows together are what core makes of each alone."""
+
+    @pytest.mark.parametrize("lengths", [[5000], [256, 768, 512, 7680], [513, 512, 1, 1031]])
+    def test_equals_core(self, lengths: list[int]) -> None:
+        generator = Generator().manual_seed(0)
+        core = CoreDenoiser(torch.rand(513, generator=generator))
+        rows = [torch.randn(n, generator=generator) / 10 for n in lengths]
+        for row, ours in zip(rows, Denoiser(core)(rows, 0.3), strict=True):
+            assert not torch.equal(ours, row)
+            torch.testing.assert_close(ours, core(row[None], 0.3)[0], atol=1e-6, rtol=0)
+
+    def test_strength_0_changes_nothing(self) -> None:
+        row = torch.ones(3000)
+        assert torch.equal(Denoiser(CoreDenoiser(torch.ones(513)))([row], 0)[0], row)
+
+
+class TestChoice:
+    """What cannot run is not chosen."""
+
+    class Broken(Plain):
+        """As if there were no C compiler."""
+
+        def acts(self, seen: Tensor, condition: Tensor, layer: Layer) -> Tensor:
+            raise RuntimeError("no C compiler")
+
+    def test_the_first_that_works(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        working = Plain()
+        ways = [self.Broken(), working, Plain()]
+        monkeypatch.setattr(coupling_net, "_quickest_first", lambda *_: iter(ways))
+        model = WaveGlow(CORES["tiny"])
+        assert all(net.products is working for net in model.couplings)
+
+    def test_plain_where_none_does(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(coupling_net, "_quickest_first", lambda *_: iter([self.Broken()]))
+        model = WaveGlow(CORES["tiny"])
+        assert all(type(net.products) is Plain for net in model.couplings)
+
+
+class TestCapturedSteps:
+    """Recorded steps give what the steps themselves give; here a record runs its work again."""
+
+    @pytest.fixture
+    def recorded(self) -> list[Callable[[], None]]:
+        return []
+
+    @pytest.fixture
+    def model(self, recorded: list[Callable[[], None]]) -> WaveGlow:
+        def record(work: Callable[[], None]) -> Callable[[], None]:
+            recorded.append(work)
+            return work
+
+        model = WaveGlow(CORES["tiny"], window=64)
+        model.step = CapturedSteps(model.step, record)
+        return model
+
+    def test_same_audio(self, model: WaveGlow, recorded: list[Callable[[], None]]) -> None:
+        core = CORES["tiny"]
+        for seed, frames in enumerate([[40], [150, 9], [35], [40, 200]]):
+            mels = random_mels(core.config, frames)
+            noise = model.draw(frames, [Generator().manual_seed(seed + i) for i in range(2)])
+            for mel, draws, audio in zip(mels, noise, model.infer(mels, 0.7, noise), strict=True):
+                assert relative(audio, exact(core, mel, draws)) < TOLERANCE["fp32"]
+        assert recorded
+
+    def test_what_comes_once_is_not_recorded(
+        self, model: WaveGlow, recorded: list[Callable[[], None]]
+    ) -> None:
+        mels = random_mels(TINY, [40])
+        noise = model.draw([40], generators(1))
+        for expected in (0, TINY.n_flows, TINY.n_flows):
+            model.infer(mels, 0.7, noise)
+            assert len(recorded) == expected
+
+    def test_few_lengths_are_held(self) -> None:
+        def step(k: int, x: Tensor, mel: Tensor, mask: Tensor) -> Tensor:
+            return x + k
+
+        recorded: list[int] = []
+
+        def record(work: Callable[[], None]) -> Callable[[], None]:
+            recorded.append(1)
+            return work
+
+        steps = CapturedSteps(step, record)
+        for _ in range(2):
+            for length in range(1, MOST_LENGTHS + 9):
+                x = torch.ones(2 * length, 3)
+                assert torch.equal(
+                    steps(5, x, torch.ones(length, 2), torch.ones(2 * length)), x + 5
+                )
+        assert len(recorded) == MOST_LENGTHS + 8
+        assert len(steps._held) == MOST_LENGTHS
+
+    def test_windows_have_no_more_lengths_than_are_held(self) -> None:
+        """Else each batch would record anew what another has made it give up."""
+        most = WaveGlow(CORES["tiny"]).window
+        tapes = [lay([frames], 4, 8, most) for frames in range(1, 5000)]
+        lengths = {window.frames for tape in tapes for window in tape.windows}
+        assert 16 < len(lengths) <= MOST_LENGTHS
+
+
+KERNELS = "ttscli.gpu.waveglow_kernels"
+
+
+def fresh_kernels() -> ModuleType:
+    """The kernels as Triton's settings now have them."""
+    pytest.importorskip("triton")
+    sys.modules.pop(KERNELS, None)
+    return importlib.import_module(KERNELS)
+
+
+@pytest.fixture
+def interpreted(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The kernels in Triton's interpreter."""
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    yield fresh_kernels()
+    sys.modules.pop(KERNELS)
+
+
+class TestKernels:
+    """The kernels compute what torch computes. The interpreter has no products of bfloat16."""
+
+    @pytest.fixture(params=["fused", "gate"])
+    def products(self, interpreted: ModuleType, request: pytest.FixtureRequest) -> Products:
+        if request.param == "gate":
+            return FusedGate()
+        return Fused(interpreted.tiles(torch.device("cpu")))
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+    @pytest.mark.parametrize("last", [False, True])
+    def test_layers(self, products: Products, dtype: torch.dtype, last: bool) -> None:
+        config = WaveGlowConfig(n_flows=1, n_layers=3, n_channels=64, n_mel_channels=2)
+        model = WaveGlow(make_core(config))
+        layer = model.couplings[0].layers[2 if last else 1]
+        generator = Generator().manual_seed(0)
+
+        def random(*shape: int) -> Tensor:
+            return torch.randn(shape, generator=generator)
+
+        layer = copy.copy(layer)
+        for name in ("kernel", "residual", "skip"):
+            weight = getattr(layer, name)
+            object.__setattr__(layer, name, None if weight is None else weight.to(dtype))
+        seen, condition = random(100 + 2 * layer.reach, 64).to(dtype), random(100, 3, 128).to(dtype)
+        mask = (random(100) > -1).float()
+        results = []
+        for way in (products, Plain()):
+            hidden, skips = seen[layer.reach : layer.reach + 100].clone(), torch.zeros(100, 16)
+            acts = way.acts(seen, condition[:, 1], layer)
+            way.advance(acts, layer, mask, hidden, skips)
+            results.append((acts, hidden, skips))
+        for ours, plain in zip(*results, strict=True):
+            error = (ours.float() - plain.float()).abs().max() / plain.float().abs().max()
+            assert error < (1e-6 if dtype == torch.float32 else 4e-3)
+
+    @pytest.mark.parametrize("precision", ["fp32", "fp16"])
+    def test_whole_model(self, products: Products, precision: str) -> None:
+        config = WaveGlowConfig(
+            n_flows=3, n_early_every=2, n_layers=3, n_channels=64, hop_length=32
+        )
+        core = make_core(config)
+        model = WaveGlow(core, precision, products=products)
+        mels = random_mels(config, [6, 3])
+        noise = model.draw([6, 3], generators(2))
+        for mel, draws, audio in zip(mels, noise, model.infer(mels, 0.7, noise), strict=True):
+            assert relative(audio, exact(core, mel, draws)) < TOLERANCE[precision]
+
+    def test_what_overflows_stays_where_it_is(self, products: Products) -> None:
+        config = WaveGlowConfig(n_flows=1, n_layers=2, n_channels=64, hop_length=32)
+        model = WaveGlow(make_core(config), "fp16", products=products)
+        mels = random_mels(config, [4, 4])
+        noise = model.draw([4, 4], generators(2))
+        before = model.infer(mels, 0.7, noise)[0]
+        mels[1] *= 1e6
+        first, second = model.infer(mels, 0.7, noise)
+        assert torch.equal(first, before)
+        assert not second.isfinite().all()
+
+
+COMPILE = """
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from ttscli.gpu import waveglow_kernels as kernels
+
+half, single = "*fp16", "*fp32"
+layer = {"source": half, "kernel": half, "condition": half, "bias": single, "out": half}
+layer |= {"n_rows": "i32", "dilation": "i32", "condition_stride": "i32"}
+rest = {"acts": half, "residual": half, "bias": single, "skip": half, "mask": single}
+rest |= {"hidden": half, "skips": single, "n_rows": "i32"}
+for chip, blocks in ((90, kernels.LARGE), (80, kernels.SMALL)):
+    channels = 256
+    cut = {"BLOCK_R": blocks.rows, "BLOCK_N": blocks.columns, "BLOCK_K": 64}
+    sizes = {"CHANNELS": channels}
+    for kernel, signature, constants in (
+        (kernels._dilated_gate, layer, sizes | cut | {"WIDTH": channels, "TAPS": 3}),
+        (kernels._residual_skip, rest, sizes | cut | {"SKIP": 16, "RESIDUAL": True}),
+    ):
+        multiples = {
+            (place,): [["tt.divisibility", 16]]
+            for place, name in enumerate(signature)
+            if name != "dilation"
+        }
+        types = signature | dict.fromkeys(constants, "constexpr")
+        source = ASTSource(kernel, types, constants, multiples)
+        options = {"num_warps": blocks.warps, "num_stages": blocks.stages}
+        made = triton.compile(source, target=GPUTarget("cuda", chip, 32), options=options)
+        matrix_units = "wgmma.mma_async" if chip == 90 else "mma.sync"
+        print(chip, made.metadata.shared, matrix_units in made.asm["ptx"])
+"""
+
+
+def test_kernels_compile() -> None:
+    """For a Hopper and an older GPU: with matrix units, in the shared memory that they have."""
+    pytest.importorskip("triton")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", COMPILE],
+        env=os.environ | {"TRITON_INTERPRET": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    made = [line.split() for line in done.stdout.splitlines()]
+    assert len(made) == 4
+    for chip, shared, matrix_units in made:
+        assert int(shared) <= {"90": 227, "80": 99}[chip] << 10
+        assert matrix_units == "True"
+
+
+@pytest.mark.gpu
+class TestOnGpu:
+    """What only a CUDA device can show."""
+
+    @pytest.fixture(scope="class")
+    def core(self) -> nn.Module:
+        config = WaveGlowConfig(n_channels=256, n_flows=4, n_early_every=2)
+        return make_core(config).cuda()
+
+    @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+    @pytest.mark.parametrize("graphs", [False, True])
+    def test_equals_core(self, core: CoreWaveGlow, precision: str, graphs: bool) -> None:
+        model = WaveGlow(core, precision, graphs=graphs, window=128)
+        mels = [mel.cuda() for mel in random_mels(core.config, [200, 33])]
+        noise = model.draw([200, 33], generators(2))
+        for _ in range(3):  # as it is, recorded, replayed
+            for mel, draws, audio in zip(mels, noise, model.infer(mels, 0.7, noise), strict=True):
+                assert relative(audio, exact(core, mel, draws)) < TOLERANCE[precision]
+
+    @pytest.mark.parametrize("precision", ["fp32", "fp16"])
+    def test_graphs_change_nothing(self, core: CoreWaveGlow, precision: str) -> None:
+        mels = [mel.cuda() for mel in random_mels(core.config, [100])]
+        plain, recorded = (WaveGlow(core, precision, graphs=graphs) for graphs in (False, True))
+        noise = plain.draw([100], generators(1))
+        expected = plain.infer(mels, 0.7, noise)[0]
+        for _ in range(3):
+            assert torch.equal(recorded.infer(mels, 0.7, noise)[0], expected)
+
+    @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+    def test_the_quickest_products_are_chosen(self, core: CoreWaveGlow, precision: str) -> None:
+        pytest.importorskip("triton")
+        products = WaveGlow(core, precision).couplings[0].products
+        assert isinstance(products, FusedGate if precision == "fp32" else Fused)
+
+    @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+    def test_vocoder(self, tiny_voice: Path, precision: str) -> None:
+        voice = replace(find_voice(tiny_voice), denoise=0.3)
+        mels = random_mels(WaveGlowConfig(), [9, 4, 30])
+        expected = load_vocoder("waveglow", voice, 80, "cpu")(mels, generators(3))
+        vocoder = load_vocoder("waveglow", voice, 80, "cuda", precision)
+        rows = vocoder([mel.cuda() for mel in mels], generators(3))
+        for ours, row in zip(rows, expected, strict=True):
+            assert relative(ours, row) < TOLERANCE[precision]
