@@ -308,8 +308,6 @@ def test_steps_can_be_timed() -> None:
 def fused() -> Parts:
     if find_spec("triton") is None:
         pytest.skip("Triton is not here: see `make kernels`")
-    if not torch.cuda.is_available():
-        os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are imported
     from ttscli.gpu.decoder_kernels import FusedParts
 
     return FusedParts()
