@@ -297,8 +297,8 @@ def measured(setting: Setting, parts: list[str], report: Callable[[Result], None
     return good
 
 
-def show(results: list[Result], title: str) -> None:
-    """The table."""
+def show(results: list[Result], title: str, *, aside: bool) -> None:
+    """The table, on stderr if it stands aside."""
     table = Table(title=title)
     for name in (
         "what",
@@ -325,7 +325,8 @@ def show(results: list[Result], title: str) -> None:
             "" if r.share is None else f"{r.share:.0%}",
             r.wanted,
         )  # fmt: skip
-    Console(width=None if sys.stdout.isatty() else 130).print(table)
+    stream = sys.stderr if aside else sys.stdout
+    Console(stderr=aside, width=None if stream.isatty() else 130).print(table)
 
 
 def arguments() -> Any:
@@ -340,7 +341,7 @@ def arguments() -> Any:
 
 
 def main() -> int:
-    """Print the table, and with `--json` the numbers instead."""
+    """Print the table, and with `--json` each result as soon as it is there."""
     options = arguments()
     device = "cpu" if options.smoke else "cuda"
     if device == "cuda" and not torch.cuda.is_available():
@@ -361,8 +362,7 @@ def main() -> int:
         sizes = SMOKE if options.smoke else Sizes()
         setting = Setting(sizes, device, Path(folder), with_nvidia=options.nvidia is not None)
         good = measured(setting, options.only or list(PARTS), report)
-    if not options.json:
-        show(results, title)
+    show(results, title, aside=options.json)
     return 0 if good else 1
 
 
