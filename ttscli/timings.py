@@ -5,7 +5,7 @@ Tensor letters: T text symbols, F mel frames, S samples.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -67,7 +67,7 @@ def word_times(
     """
     bounds = symbol_bounds(alignment, samples)
     words = []
-    for place in _merged(encoded.words):
+    for place in _with_marks(sentence, _merged(encoded.words)):
         sounds = [i for i in range(place.first, place.last) if encoded.ids[i] >= FIRST_SOUND]
         if sounds:  # what follows them is punctuation, whose time is silence
             start, end = int(bounds[sounds[0]]), int(bounds[sounds[-1] + 1])
@@ -110,3 +110,19 @@ def _merged(places: Sequence[Place]) -> list[Place]:
         else:
             merged.append(place)
     return merged
+
+
+def _with_marks(sentence: str, places: Sequence[Place]) -> Iterator[Place]:
+    """Words with what touches them and is not heard: the quotation mark before, the one behind."""
+    done = 0
+    for index, place in enumerate(places):
+        most = places[index + 1].start if index + 1 < len(places) else len(sentence)
+        start, end = place.start, place.end
+        while start > done and not sentence[start - 1].isspace():
+            start -= 1
+        if start and not sentence[start - 1].isspace():  # it touches the word before, which has it
+            start = max(place.start, done)
+        while end < most and not sentence[end].isspace():
+            end += 1
+        yield replace(place, start=start, end=end)
+        done = end
