@@ -31,7 +31,7 @@ RATE = 22050
 PAUSES = {round(seconds * RATE) for seconds in (0.1, 0.2, 0.4, 0.6)}  # clause to paragraph
 TERMINAL = (24, 80)  # lines, columns
 
-_PERCENT = re.compile(rb"(\d+)%")
+_PERCENT, _SENTENCES = re.compile(rb"(\d+)%"), re.compile(rb"\d/\d")
 _TIME = re.compile(r"(\d+):(\d\d):(\d\d)[,.](\d{3})")
 
 
@@ -44,7 +44,7 @@ class Run:
     seconds: float
     """Wall time."""
     first_s: float
-    """Wall time until the bar first moved."""
+    """Wall time until the first sentence was spoken."""
     peak_mb: float
     """Most memory that it had."""
     shown: tuple[int, ...]
@@ -85,9 +85,9 @@ def run(arguments: Sequence[str], folder: Path, stop_at: int | None = None) -> R
         while data := os.read(ours, 1 << 16):
             tail = (tail + data)[-1000:]
             peak = max(peak, _memory_mb(process.pid))
+            if not first_s and _SENTENCES.search(data):
+                first_s = time.perf_counter() - began
             for percent in map(int, _PERCENT.findall(data)):
-                if percent and not first_s:
-                    first_s = time.perf_counter() - began
                 if not shown or percent != shown[-1]:
                     shown.append(percent)
             if stop_at is not None and shown and shown[-1] >= stop_at:

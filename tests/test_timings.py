@@ -98,7 +98,8 @@ def test_a_figure_that_is_read_as_several_words_is_one() -> None:
     ("text", "words"),
     [
         ('He said "Maria," (as "so").', ["He", "said", '"Maria,"', "(as", '"so").']),
-        ("“Stop”—go, ‘ok’", ["“Stop”—", "go,", "‘ok’"]),
+        ("“Stop”—go, ‘ok’", ["“Stop”—go,", "‘ok’"]),
+        ('one -- "the LL.D., 12 p.m', ["one --", '"the', "LL.D.,", "12", "p.m"]),
         ('"He \u00a0"$22"', ['"He', '"$22"']),
     ],
 )
