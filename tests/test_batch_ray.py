@@ -57,7 +57,7 @@ def run(lines: list[str], engine: RayEngine, folder: str = "out") -> list[Failur
     return Batch(Request("in.txt", Path(folder))).run(engine)
 
 
-def test_what_fails_the_check_can_be_accepted(here: Path) -> None:
+def test_what_fails_the_check_can_be_accepted(here: Path, cluster: Any) -> None:
     """Its audio and its attention come back from the actors."""
     Path("in.txt").write_text("One.\nendless.\nfail\n")
     engine = RayEngine(load=batch_voices.load, workers=1)
