@@ -18,7 +18,7 @@ import typer
 from ttscli import __version__, inputs
 from ttscli import options as o
 from ttscli.cli_download import FilesAfterFrom, download
-from ttscli.console import make_reporter, printable, put, say, to_json
+from ttscli.console import make_reporter, printable, put, say, to_json, wrapped
 from ttscli.errors import ClosedPipeError, InputError, SpeechError, TTSError, UsageError
 
 MOST_TEXT = 64 << 20  # bytes: two months of speech
@@ -218,7 +218,8 @@ def show_explained(text: str, voice: str, lexicon: str | None, emoji: bool, as_j
             put(to_json("sentence_explained", sentence))
         else:
             for line in in_lines(sentence):
-                put(printable(line))
+                for part in wrapped(printable(line), indent=6):
+                    put(part)
 
 
 def read_text(arguments: Sequence[str] | None, file: str | None) -> str:
