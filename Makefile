@@ -8,6 +8,10 @@ TEXTS ?= texts.txt
 # For `make bench`: a checkout of NVIDIA/DeepLearningExamples to compare with; a folder for JSON.
 NVIDIA ?=
 JSON ?=
+RECORDINGS ?=
+START ?=
+OUT ?=
+WORK ?= work
 WORDS ?= $(wildcard /usr/share/dict/american-english)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
@@ -56,10 +60,10 @@ ray: .venv/ray  ## run the tests of the Ray engine, on a cluster of several node
 	$(BIN)/python -m pytest -o addopts= -q -m ray
 
 quality: .venv/train  ## measure the built-in voice on sentences it has not seen
-	$(BIN)/python -m ttscli.training quality $(if $(HELDOUT),$(HELDOUT)) --work work
+	$(BIN)/python -m ttscli.training quality $(if $(HELDOUT),$(HELDOUT)) --work $(WORK)
 
-voice: .venv/train  ## train the built-in voice on TEXTS, a file with a sentence a line
-	$(BIN)/python -m ttscli.training voice "$(TEXTS)" $(WORDS:%=--words %) --work work
+voice: .venv/train  ## make a voice of TEXTS, a file with a sentence a line, or of RECORDINGS, a folder
+	$(BIN)/python -m ttscli.training voice "$(or $(RECORDINGS),$(TEXTS))" $(WORDS:%=--words %) $(START:%=--start %) $(OUT:%=--out %) --work $(WORK)
 
 clean:  ## remove what these targets made, but for work/, where a voice in training lives
 	rm -rf .venv build dist speech.wav .pytest_cache .mypy_cache .ruff_cache .hypothesis

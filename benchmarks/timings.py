@@ -26,7 +26,7 @@ from ttscli.core.configs import MelConfig
 from ttscli.text.cleaners import english_cleaners
 from ttscli.training import teacher
 from ttscli.training.corpus import to_record
-from ttscli.training.quality import teacher_mels
+from ttscli.training.quality import mels_of
 
 Floats = NDArray[np.float64]
 
@@ -71,7 +71,7 @@ def heard(speech: Speech, utterance: teacher.Utterance, config: MelConfig) -> li
     """The words that both have, of a sentence that each has said."""
     record, audio = to_record(utterance, config, 0, 0)
     as_floats = audio.astype(np.float32) / np.float32(32768)
-    path = warped(*teacher_mels([as_floats, speech.samples]))
+    path = warped(*mels_of([as_floats, speech.samples]))
     places = teacher.spans(utterance.text, utterance.tokens) or []
     found = []
     for word in speech.words:

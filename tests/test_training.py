@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from ttscli.core.configs import MelConfig
+from ttscli.core.tacotron2 import Tacotron2
+from ttscli.errors import InputError
+from ttscli.synthesizer import Synthesizer
 from ttscli.text.lexicon import Lexicon
 from ttscli.text.symbols import SYMBOL_TO_ID
 from ttscli.training import (
     corpus,
     lexicon,
     loop,
+    making,
     pitch,
+    prosody,
+    recordings,
+    sources,
     tacotron2,
     teacher,
     texts,
     vocoder,
 )
+from ttscli.training.quality import mels_of
+from ttscli.voices import find_voice
 
 TOKENS = (
     "grey-haired 0.300 0.500 g,1,0.340;r,1,0.380;ey,1,0.420/hh,1,0.450;d,0,0.500",
@@ -42,13 +53,12 @@ def utterance(text: str = TEXT, f0: float = 170.0) -> teacher.Utterance:
 
 
 @pytest.fixture
-def speech(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def speech(tmp_path: Path) -> Path:
     """A corpus of one shard with eight utterances."""
     said = [utterance(f0=150 + 10 * i) for i in range(8)]
-    monkeypatch.setattr(teacher, "speak", lambda *_: said)
     folder = tmp_path / "corpus"
     folder.mkdir()
-    corpus.write_shard(folder, "000", [TEXT] * 8, Path("unused"))
+    corpus.write_shard(folder, "000", [TEXT] * 8, lambda *_: said)
     return folder
 
 
@@ -188,7 +198,8 @@ def test_tacotron2_learns_and_resumes(
     assert "post" in last
 
 
-def test_the_vocoder_learns_and_resumes(speech: Path, tmp_path: Path) -> None:
+def add_pitch(speech: Path) -> None:
+    """Give the corpus's shard a pitch, and mels that were predicted all too well."""
     frames = [record.frames for record in corpus.Corpus(speech).records]
     np.savez(
         speech / "000.pitch.npz",
@@ -196,6 +207,11 @@ def test_the_vocoder_learns_and_resumes(speech: Path, tmp_path: Path) -> None:
         f0=np.full(sum(frames), 170, np.float32),
         voiced=np.ones(sum(frames), bool),
     )
+    np.save(speech / "000.predicted.npy", np.load(speech / "000.mel.npy"))
+
+
+def test_the_vocoder_learns_and_resumes(speech: Path, tmp_path: Path) -> None:
+    add_pitch(speech)
     recipe = vocoder.Recipe(steps=4, pitch_steps=2, crops=2, frames=24, listen_from=0.5)
     trainer = vocoder.Trainer(speech, tmp_path, recipe, "cpu")
     piece = trainer.crops.draw(2, 24, np.random.default_rng(0))
@@ -203,10 +219,88 @@ def test_the_vocoder_learns_and_resumes(speech: Path, tmp_path: Path) -> None:
     trainer.train()
     after = trainer.losses(piece, listen=True)
     assert after["flow"] < before["flow"]
+    pitch_net = {name: tensor.clone() for name, tensor in trainer.model.pitch.state_dict().items()}
     resumed = vocoder.Trainer(speech, tmp_path, replace(recipe, steps=5), "cpu")
     assert resumed.state.step == 4
     resumed.train()
-    assert (tmp_path / "state.pt").exists()
+    for name, tensor in resumed.model.pitch.state_dict().items():
+        assert torch.equal(tensor, pitch_net[name]), name
+
+
+def test_crops_are_of_predicted_mels_as_often_as_asked(speech: Path) -> None:
+    add_pitch(speech)
+    np.save(speech / "000.predicted.npy", np.full_like(np.load(speech / "000.mel.npy"), 7))
+    crops = vocoder.Crops(speech, predicted=0.25)
+    mels = crops.draw(400, 24, np.random.default_rng(0)).mel
+    assert (mels == 7).all((1, 2)).float().mean() == pytest.approx(0.25, abs=0.08)
+
+
+def test_a_predicted_mel_is_what_the_model_says_to_the_true_past(
+    speech: Path, tmp_path: Path
+) -> None:
+    model = Tacotron2(replace(tacotron2.SMALL, prenet_dim=16)).eval()
+    tacotron2.predict_shard(speech, "000", model)
+    read = corpus.Corpus(speech)
+    predicted = [read.mel_of([np.load(speech / "000.predicted.npy")], i) for i in range(len(read))]
+    assert [mel.shape for mel in predicted] == [read.mel(i).shape for i in range(len(read))]
+    recipe, chance = tacotron2.Recipe(), random.Random(0)
+    batch = tacotron2.collate(read, [0, 1], recipe, 2, chance)
+    masks = torch.ones(batch.positions.shape[1], 2, 2, 16)
+    with torch.no_grad():
+        forced = tacotron2.teacher_forced(model, batch, masks, 0.0)
+        one = tacotron2.Batch(*(tensor[:1] for tensor in vars(batch).values()))
+        alone = tacotron2.teacher_forced(model, one, masks[:, :1], 0.0)
+    torch.testing.assert_close(forced.mel[:1], alone.mel)
+
+
+@dataclass(frozen=True)
+class Buzzes:
+    """A source whose speech is a buzz."""
+
+    name = "a buzz"
+    credit = ""
+
+    def fingerprint(self) -> str:
+        return "buzz"
+
+    def items(self) -> list[str]:
+        return [TEXT] * 8
+
+    def speak(self, items: Sequence[str], scratch: Path) -> list[teacher.Utterance]:
+        return [utterance(text, 150 + 10 * i) for i, text in enumerate(items)]
+
+    def pronunciations(self, scratch: Path) -> sources.Pronunciations:
+        return {"the": ("DH", "AH0")}
+
+
+def test_a_voice_is_made_in_stages_and_gone_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("parselmouth")
+    order = making.Order(
+        Buzzes(),
+        tmp_path / "voice",
+        start=find_voice("small"),
+        tacotron2=tacotron2.Recipe(steps=2, postnet_from=1),
+        vocoder=vocoder.Recipe(steps=2, pitch_steps=1, crops=1, frames=24, listen_from=0.5),
+    )
+    told: list[tuple[str, int, int]] = []
+    facts = making.make_voice(order, tmp_path / "work", lambda *progress: told.append(progress))
+    stages = ["speech", "Tacotron 2", "pitch", "predicted mels", "vocoder"]
+    assert list(dict.fromkeys(stage for stage, _, _ in told)) == stages
+    assert (facts.utterances, facts.start) == (8, "small")
+    made = find_voice(tmp_path / "voice")
+    speech = Synthesizer.from_voice(made)
+    assert speech.frontend.encode("the").text == "{DH AH0}."
+
+    assert making.make_voice(order, tmp_path / "work", ignore_progress) == facts
+    monkeypatch.setattr(Buzzes, "fingerprint", lambda self: "other")
+    with pytest.raises(InputError, match="other texts"):
+        making.make_voice(order, tmp_path / "work", ignore_progress)
+
+
+def ignore_progress(stage: str, done: int, total: int) -> None:
+    """Nobody watches."""
 
 
 def test_blurring_keeps_a_flat_mel_and_smears_a_line() -> None:
@@ -245,3 +339,64 @@ def test_the_teacher_speaks(tmp_path: Path) -> None:
     assert [token.text for token in spoken[0].tokens] == ["hello", "world"]
     assert [p.symbol for p in spoken[0].tokens[0].words[0]] == ["HH", "AH0", "L", "OW1"]
     assert teacher.look_up(program, ["kennedy"], tmp_path)["kennedy"][:2] == ("K", "EH1")
+
+
+def recorded(folder: Path, *lines: str) -> Path:
+    """A folder in LJ Speech's layout, with an empty recording."""
+    (folder / "wavs").mkdir(parents=True)
+    soundfile.write(folder / "wavs" / "one.wav", np.zeros(2205), 22050)
+    (folder / "metadata.csv").write_text("\n".join(lines) + "\n", "utf-8")
+    return folder
+
+
+def test_recordings_are_listed_with_what_is_spoken(tmp_path: Path) -> None:
+    folder = recorded(tmp_path / "mine", "one|Dr. No|Doctor No.", "", "one|Mr. X")
+    found = recordings.read_metadata(folder)
+    assert [recording.text for recording in found] == ["doctor no.", "mister x"]
+
+
+@pytest.mark.parametrize("line", ["one", "two|There is no such file."])
+def test_a_bad_list_of_recordings_is_refused_by_line(tmp_path: Path, line: str) -> None:
+    folder = recorded(tmp_path / "mine", "one|Fine.", line)
+    with pytest.raises(InputError, match=r"metadata.csv:2"):
+        recordings.read_metadata(folder)
+
+
+def test_recordings_are_aligned(tmp_path: Path) -> None:
+    pytest.importorskip("pocketsphinx")
+    text = "The quick brown fox jumps over the lazy dog, and then it sleeps."
+    speech = Synthesizer.from_voice("small")(text)
+    folder = recorded(tmp_path / "mine", f"one|{text}", "one|Zzyzx qqq is not in the lexicon.")
+    speech.save(folder / "wavs" / "one.wav")
+    lexicon_path = find_voice("small").lexicon
+    assert lexicon_path is not None
+    found = recordings.align(lexicon_path, recordings.read_metadata(folder), tmp_path)
+    assert [said.text for said in found] == [text.lower()]
+    assert [token.text for token in found[0].tokens] == [
+        w.strip(",.") for w in text.lower().split()
+    ]
+    ends = np.array([token.end for token in found[0].tokens])
+    timed = np.array([word.end / speech.sample_rate for word in speech.words])
+    assert np.median(np.abs(ends - timed)) < 0.06
+
+
+def test_a_voice_is_as_near_to_its_teacher_as_it_is() -> None:
+    pytest.importorskip("dtw")
+    pytest.importorskip("parselmouth")
+    rate = MelConfig().sample_rate
+    phase = np.cumsum(np.full(rate, 150 / rate))
+
+    def buzz(factor: float, loudness: float) -> prosody.Floats:
+        waves = sum(np.cos(2 * np.pi * k * phase * factor) for k in range(1, 20))
+        return (np.pad(waves, (2000, 2000)) * loudness / 40).astype(np.float32)
+
+    mine, theirs = buzz(1.1, 1.0), buzz(1.0, 0.5)
+    mels = mels_of([mine, theirs])
+    near = prosody.compare([mine], [theirs], mels[:1], mels[1:])
+    assert near.duration == 1
+    assert near.f0_error == pytest.approx(np.log(1.1), abs=0.01)
+    assert near.f0_bias == pytest.approx(np.log(1.1), abs=0.01)
+    assert near.spectrum_error > 5
+    assert near.silence < -100
+    same = prosody.compare([mine], [mine], mels[:1], mels[:1])
+    assert (same.f0_error, same.voicing_error, same.spectrum_error) == (0, 0, 0)

@@ -7,10 +7,12 @@ A corpus is a folder of shards. A shard is `NNN.audio.npy` (16-bit samples of al
 from __future__ import annotations
 
 import json
+import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +27,8 @@ from ttscli.training import teacher
 SILENCE = 0.05  # seconds kept before the first and after the last phone
 DITHER = 3e-4  # noise on the audio: without it, digital silence has no finite likelihood
 _SHARD_UTTERANCES = 500
+T = TypeVar("T")
+Speak = Callable[[Sequence[Any], Path], list[teacher.Utterance]]
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,8 @@ def to_record(
     rate = utterance.sample_rate
     first = max(0.0, tokens[0].start - SILENCE)
     cut = utterance.samples[int(first * rate) : int((tokens[-1].end + SILENCE) * rate)]
-    audio = resample_poly(cut / 32768, config.sample_rate // 50, rate // 50)
+    common = math.gcd(config.sample_rate, rate)
+    audio = resample_poly(cut / 32768, config.sample_rate // common, rate // common)
     fade = np.linspace(0, 1, config.sample_rate // 100)
     audio[: len(fade)] *= fade
     audio[-len(fade) :] *= fade[::-1]
@@ -106,15 +111,22 @@ def to_record(
     return record, samples
 
 
-def write_shard(folder: Path, name: str, texts: Sequence[str], program: Path) -> float:
-    """Let the teacher say `texts` and write them as the shard `name`; returns seconds of speech."""
+def write_shard(folder: Path, name: str, items: Sequence[Any], speak: Speak) -> float:
+    """Write the speech of some texts or recordings as the shard `name`; returns its seconds.
+
+    Args:
+        folder: of the shards.
+        name: a number, the seed of the dither.
+        items: what is to be said, or was.
+        speak: gives their utterances; a folder for its files comes with them.
+    """
     scratch = folder / f"{name}.partial"
     scratch.mkdir(parents=True, exist_ok=True)
     config, analyse = MelConfig(), MelSpectrogram()
     chance = np.random.default_rng(int(name))
     records, audio, mels = [], [], []
     audio_start = mel_start = 0
-    for utterance in teacher.speak(program, texts, scratch):
+    for utterance in speak(items, scratch):
         record, samples = to_record(utterance, config, audio_start, mel_start)
         dithered = samples / 32768 + chance.standard_normal(len(samples)) * DITHER
         mel = analyse(torch.from_numpy(dithered.astype(np.float32))[None])[0].T
@@ -123,8 +135,8 @@ def write_shard(folder: Path, name: str, texts: Sequence[str], program: Path) ->
         mels.append(mel.numpy().astype(np.float16))
         audio_start += record.samples
         mel_start += record.frames
-    np.save(scratch / "audio.npy", np.concatenate(audio))
-    np.save(scratch / "mel.npy", np.concatenate(mels))
+    np.save(scratch / "audio.npy", np.concatenate([np.empty(0, np.int16), *audio]))
+    np.save(scratch / "mel.npy", np.concatenate([np.empty((0, config.n_mels), np.float16), *mels]))
     lines = (json.dumps(asdict(record), separators=(",", ":")) for record in records)
     (scratch / "jsonl").write_text("\n".join(lines), "utf-8")
     for part in ("audio.npy", "mel.npy", "jsonl"):  # the last one makes the shard visible
@@ -133,10 +145,10 @@ def write_shard(folder: Path, name: str, texts: Sequence[str], program: Path) ->
     return audio_start / config.sample_rate
 
 
-def shards_of(texts: Sequence[str]) -> dict[str, list[str]]:
-    """Texts cut into shards of even size, by name."""
-    starts = range(0, len(texts), _SHARD_UTTERANCES)
-    return {f"{i:03d}": list(texts[s : s + _SHARD_UTTERANCES]) for i, s in enumerate(starts)}
+def shards_of(items: Sequence[T]) -> dict[str, list[T]]:
+    """Texts or recordings cut into shards of even size, by name."""
+    starts = range(0, len(items), _SHARD_UTTERANCES)
+    return {f"{i:03d}": list(items[s : s + _SHARD_UTTERANCES]) for i, s in enumerate(starts)}
 
 
 class Corpus:
@@ -171,8 +183,19 @@ class Corpus:
 
     def mel(self, index: int) -> NDArray[np.float32]:
         """Log-mel of an utterance (F, M)."""
+        return self.mel_of(self._mels, index)
+
+    def mel_of(self, mels: Sequence[NDArray[np.float16]], index: int) -> NDArray[np.float32]:
+        """An utterance's part (F, M) of other mels of the same shards."""
         shard, _, start = self._places[index]
-        return self._mels[shard][start : start + self.records[index].frames].astype(np.float32)
+        return mels[shard][start : start + self.records[index].frames].astype(np.float32)
+
+
+def _restressed(symbol: str, chance: random.Random) -> str:
+    """A phone as it is, or, one vowel in twenty, with its stress left out or called secondary."""
+    if not symbol[-1].isdigit() or chance.random() > 0.05:
+        return symbol
+    return symbol[:-1] + ("2" if symbol[-1] == "1" and chance.random() < 0.7 else "")
 
 
 def _record(fields: dict[str, object]) -> Record:
@@ -182,6 +205,9 @@ def _record(fields: dict[str, object]) -> Record:
 
 def to_sequence(record: Record, letters: float, chance: random.Random) -> SymbolTimes:
     """An utterance's symbols: each word as letters with probability `letters`, else as phones.
+
+    Stress is now and then written in ways that the teacher does not use but people do: the second
+    kind, or none.
 
     Words that the teacher made of one token are joined as the front end joins them: by a hyphen
     where there is one, by nothing at an apostrophe ("kennedy's"), by a space elsewhere.
@@ -206,7 +232,7 @@ def to_sequence(record: Record, letters: float, chance: random.Random) -> Symbol
                 if number:
                     spread(joint, times[-1])
                 for symbol, end in word:
-                    ids.append(SYMBOL_TO_ID["@" + symbol])
+                    ids.append(SYMBOL_TO_ID["@" + _restressed(symbol, chance)])
                     times.append(end)
         last = i == len(record.units) - 1
         spread(unit.following, unit.end + SILENCE if last else record.units[i + 1].start)

@@ -50,6 +50,12 @@ def as_in_speech(lexicon: dict[str, tuple[str, ...]], corpus: Corpus) -> dict[st
     return {**lexicon, **{word: usual[word] for word in usual if word in lexicon}}
 
 
+def read(path: Path) -> dict[str, tuple[str, ...]]:
+    """A lexicon that `write` has written."""
+    rows = (line.split("\t") for line in path.read_text("utf-8").split("\n") if line)
+    return {word: tuple(phones.split()) for word, phones in rows}
+
+
 def write(path: Path, lexicon: dict[str, tuple[str, ...]]) -> None:
     """Write the sorted table that `ttscli.text.lexicon.Lexicon` maps."""
     lines = sorted(f"{word}\t{' '.join(phones)}\n".encode() for word, phones in lexicon.items())

@@ -6,13 +6,19 @@ import copy
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+OnStep = Callable[[int], None]
+
+
+def ignore(step: int) -> None:
+    """An `OnStep` that does nothing."""
 
 
 class Average:

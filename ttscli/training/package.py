@@ -17,6 +17,12 @@ from ttscli.core.tacotron2 import Tacotron2
 class Facts:
     """What the model card says of how the voice was made."""
 
+    source: str
+    """Where its speech comes from."""
+    credit: str
+    """Whose speech it is, and under which terms it may be used."""
+    start: str | None
+    """The voice whose weights it went on from."""
     hours: float
     """Hours of distinct speech that were trained on."""
     utterances: int
@@ -27,36 +33,46 @@ class Facts:
     """Optimizer steps of the vocoder."""
     words: int
     """Words in the lexicon."""
+    parameters: tuple[int, ...]
+    """Of Tacotron 2 and of the vocoder."""
 
 
 _CARD = """# The voice `{name}`
 
 A small English voice for ttscli: a Tacotron 2 with {tacotron2_m:.1f} million parameters that makes
 two frames a step, and a WaveGlow over a lapped transform with {vocoder_m:.1f} million.
-
-It is a copy of a synthetic teacher, not of a person: it was trained from nothing on the speech of
-flite's voice `slt`, and can sound no better than that. flite and its voices are copyright Carnegie
-Mellon University and others, under a licence that permits use, modification and distribution with
-notice. The weights are under ttscli's own licence (MIT).
+It was trained {start}. {credit}
 
 | | |
 |---|---|
-| speech | {hours:.1f} hours in {utterances} pieces, 16 kHz, made by the teacher from a text list |
+| speech | {hours:.1f} hours in {utterances} pieces, {source} |
 | Tacotron 2 | {tacotron2_steps} steps, phones and letters mixed |
-| vocoder | {vocoder_steps} steps |
-| lexicon | {words} words, as the teacher's front end pronounces them |
+| vocoder | {vocoder_steps} steps, half on the mels that Tacotron 2 predicts |
+| lexicon | {words} words |
 
-Made by `make voice`; measured by `make quality`. English only; numbers and abbreviations as
-`english_cleaners` writes them out. Words that are not in the lexicon are read from their letters,
-less surely than the others.
+{report}
+
+Made by `make voice`; measured by `make quality`. English only. Words that are not in the lexicon
+are read from their letters, less surely than the others.
 """
 
 
-def write_card(folder: Path, facts: Facts, tacotron2: Tacotron2, vocoder: HarmonicWaveGlow) -> None:
-    """Write the model card."""
-    sizes = [sum(p.numel() for p in model.parameters()) / 1e6 for model in (tacotron2, vocoder)]
+def write_card(folder: Path, facts: Facts, report: str) -> None:
+    """Write the model card.
+
+    Args:
+        folder: the voice's; its name is the voice's.
+        facts: of its making.
+        report: of its quality, in Markdown.
+    """
+    sizes = [count / 1e6 for count in facts.parameters]
+    start = f"from the weights of `{facts.start}` on" if facts.start else "from nothing"
     card = _CARD.format(
-        name=folder.name, tacotron2_m=sizes[0], vocoder_m=sizes[1], **dataclasses.asdict(facts)
+        name=folder.name,
+        tacotron2_m=sizes[0],
+        vocoder_m=sizes[1],
+        report=report,
+        **{**dataclasses.asdict(facts), "start": start},
     )
     (folder / "README.md").write_text(card, "utf-8")
 
@@ -67,6 +83,7 @@ def write_voice(
     vocoder: HarmonicWaveGlow,
     lexicon: Path,
     sigma: float,
+    description: str = "A small, fast English voice",
 ) -> None:
     """Write a voice folder; half precision suffices for its weights.
 
@@ -76,6 +93,7 @@ def write_voice(
         vocoder: the averaged model.
         lexicon: from `ttscli.training.lexicon.write`.
         sigma: standard deviation of the vocoder's noise.
+        description: a sentence about the voice.
     """
     folder.mkdir(parents=True, exist_ok=True)
     save_safetensors(folder / "tacotron2.safetensors", tacotron2, "tacotron2", half=True)
@@ -83,7 +101,7 @@ def write_voice(
     shutil.copyfile(lexicon, folder / "lexicon.tsv")
     voice = {
         "name": folder.name,
-        "description": "The built-in voice: small, fast, English, trained on a synthetic teacher",
+        "description": description,
         "licence": "see README.md beside this file",
         "sample_rate": vocoder.config.sample_rate,
         "tacotron2": "tacotron2.safetensors",

@@ -1,4 +1,4 @@
-"""Measures a voice: word error rates of an offline listener, and failures of the attention.
+"""Measures a voice beside its teacher: errors of an offline listener, attention, pitch and sound.
 
 The listener is pocketsphinx, a weak one: read its error rates as ratios to the teacher's.
 """
@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,8 +29,10 @@ from ttscli.text.cleaners import english_cleaners
 from ttscli.text.sentences import split_sentences
 from ttscli.training import teacher
 from ttscli.training.corpus import DITHER, to_record
+from ttscli.training.prosody import Nearness, compare
 
 Floats = NDArray[np.float32]
+Row = tuple[str, ...]
 
 _LISTENER_RATE = 16000
 
@@ -93,7 +95,7 @@ def teacher_audio(texts: Sequence[str], folder: Path) -> list[Floats]:
     return [samples.astype(np.float32) / np.float32(32768) for samples in audio]
 
 
-def teacher_mels(audio: Iterable[Floats]) -> list[Floats]:
+def mels_of(audio: Iterable[Floats]) -> list[Floats]:
     """Log-mels (M, F) of dithered audio, as the vocoder was trained on them."""
     analyse, chance = MelSpectrogram(), np.random.default_rng(0)
     dithered = (x + chance.standard_normal(len(x)).astype(np.float32) * DITHER for x in audio)
@@ -144,9 +146,20 @@ def score(name: str, texts: Sequence[str], audio: Sequence[Floats], listeners: i
     )
 
 
+class Report(NamedTuple):
+    """All that is measured of a voice."""
+
+    scores: list[Score]
+    """Of each way of speaking, the teacher's first."""
+    nearness: dict[str, Nearness]
+    """Pitch, timing and sound beside the teacher's, by way of speaking."""
+    spoken: list[Said]
+    """The sentences as the voice says them with the first noise."""
+
+
 def measure(
-    voice: Synthesizer, texts: Sequence[str], folder: Path, listeners: int = 2
-) -> tuple[list[Score], list[Said]]:
+    voice: Synthesizer, texts: Sequence[str], folder: Path, listeners: int = 2, noises: int = 3
+) -> Report:
     """The scores of teacher, teacher's mels and voice, each with both vocoders.
 
     Args:
@@ -154,6 +167,7 @@ def measure(
         texts: sentences that were not trained on.
         folder: for the teacher's files.
         listeners: processes that transcribe.
+        noises: how often a way that has noise in it speaks each text; errors are over all.
     """
     engine = voice.engine
     if not isinstance(engine, CpuEngine):
@@ -165,21 +179,58 @@ def measure(
         return audio
 
     said = teacher_audio(texts, folder)
-    copied = teacher_mels(said)
-    spoken = [say(voice, text) for text in texts]
+    copied = mels_of(said)
+    spoken = [say(voice, text, seed) for seed in range(noises) for text in texts]
     ways: dict[str, list[Floats]] = {
         "teacher": said,
         "teacher's mel → Griffin-Lim": [by_griffin_lim(mel) for mel in copied],
         "teacher's mel → WaveGlow": [
-            engine.vocoder(mel, np.random.default_rng(0)) for mel in copied
+            engine.vocoder(mel, np.random.default_rng(seed))
+            for seed in range(noises)
+            for mel in copied
         ],
         "Tacotron 2 → Griffin-Lim": [
             joined(by_griffin_lim(piece.mel) for piece in s.pieces) for s in spoken
         ],
         "Tacotron 2 → WaveGlow": [joined(p.samples for p in s.pieces) for s in spoken],
     }
-    scores = [score(name, texts, audio, listeners) for name, audio in ways.items()]
-    return scores, spoken
+    count = len(texts)
+    scores = [
+        score(name, list(texts) * (len(audio) // count), audio, listeners)
+        for name, audio in ways.items()
+    ]
+    nearness = {
+        name: compare(audio[:count], said, mels_of(audio[:count]), copied)
+        for name, audio in ways.items()
+        if name.endswith("WaveGlow")
+    }
+    return Report(scores, nearness, spoken[:count])
+
+
+def tables(report: Report) -> list[list[Row]]:
+    """The report as rows of words, headings first: understanding, then nearness."""
+    teachers = max(report.scores[0].word_errors, 1e-9)
+    heard: list[Row] = [("", "WER", "CER", "WER ÷ teacher's", "minutes", "clipped samples")]
+    for row in report.scores:
+        errors = (row.word_errors, row.character_errors)
+        ratio = f"{row.word_errors / teachers:.2f}"
+        shown = [f"{error:.3f}" for error in errors]
+        heard.append((row.name, *shown, ratio, f"{row.seconds / 60:.1f}", str(row.clipped)))
+    near: list[Row] = [
+        ("", "length", "F0 RMSE", "F0 bias", "voicing error", "third octaves", "silence")
+    ]
+    for name, found in report.nearness.items():
+        pitch = (f"{found.f0_error:.1%}", f"{found.f0_bias:+.1%}", f"{found.voicing_error:.1%}")
+        sound = (f"{found.spectrum_error:.1f} dB", f"{found.silence:.0f} dB")
+        near.append((name, f"{found.duration - 1:+.1%}", *pitch, *sound))
+    return [heard, near]
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """A table in Markdown."""
+    lines = [" | ".join(row) for row in rows]
+    lines.insert(1, "|".join("---" for _ in rows[0]))
+    return "\n".join(f"| {line} |" for line in lines)
 
 
 def picture(said: Said, path: Path) -> None:

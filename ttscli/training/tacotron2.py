@@ -10,13 +10,16 @@ Tensor letters: B batch, T symbols, F mel frames, M mel bins, D decoder steps.
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ttscli.core.configs import MelConfig, Tacotron2Config
@@ -24,7 +27,7 @@ from ttscli.core.tacotron2 import Tacotron2
 from ttscli.core.tacotron2_layers import length_mask
 from ttscli.training.attention_loop import decode
 from ttscli.training.corpus import Corpus, to_sequence
-from ttscli.training.loop import Log, Means, Schedule, TrainingState
+from ttscli.training.loop import Log, Means, OnStep, Schedule, TrainingState, ignore
 
 SMALL = Tacotron2Config(
     symbols_embedding_dim=256,
@@ -89,6 +92,13 @@ class Recipe:
     """Of weights, batches and dropout."""
     save_every: int = 200
     """Steps between saved states."""
+
+    def onwards(self) -> Recipe:
+        """The recipe for weights that speak already: no easy start, and a lower rate."""
+        return replace(
+            self, peak_rate=1e-3, curriculum=((0, 1600),), settled=(0, 1), postnet_from=0,
+            frame_drop=(self.frame_drop[1], self.frame_drop[1]),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -155,6 +165,46 @@ def batches(
     return iter(found)
 
 
+class Forced(NamedTuple):
+    """What the model says when it is told the true past."""
+
+    mel: Tensor
+    """Log-mels before the postnet (B, F, M)."""
+    gate: Tensor
+    """Logits of the end (D, B)."""
+    weights: Tensor
+    """Attention (D, B, T)."""
+    context: Tensor
+    """What the attention read (D, B, E)."""
+
+
+def teacher_forced(
+    model: Tacotron2,
+    batch: Batch,
+    masks: Tensor,
+    encoder_dropout: float,
+    kept: Tensor | float = 1.0,
+) -> Forced:
+    """Run the model along the true frames.
+
+    Args:
+        model: the one to run.
+        batch: texts and frames.
+        masks: dropout of the prenet (D, B, 2, P).
+        encoder_dropout: of the encoder's convolutions.
+        kept: 1 where the frames fed back are not dropped altogether (D, B, 1).
+    """
+    B, D = batch.positions.shape
+    M = model.config.n_mel_channels
+    r = model.config.n_frames_per_step
+    values = model.encoder(model.embedding(batch.ids), batch.lengths, encoder_dropout)
+    memory = model.decoder.remember(values, batch.lengths)
+    fed_back = F.pad(batch.mels.view(B, D, r * M), (0, 0, 1, 0))[:, :-1].transpose(0, 1)
+    prenet_output = model.decoder.prenet(fed_back, masks) * kept
+    frames, gate, weights, context = decode(model.decoder, memory, prenet_output)
+    return Forced(frames.transpose(0, 1).reshape(B, D * r, M), gate, weights, context)
+
+
 class Trainee(nn.Module):
     """The model together with the auxiliary head that is thrown away after training."""
 
@@ -179,16 +229,15 @@ class Trainee(nn.Module):
         self, batch: Batch, recipe: Recipe, *, frame_drop: float, guide: float, postnet: bool
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a batch, and its parts by name."""
-        model, config = self.model, self.model.config
+        config = self.model.config
         B, D = batch.positions.shape
         r, M = config.n_frames_per_step, config.n_mel_channels
-        values = model.encoder(model.embedding(batch.ids), batch.lengths, recipe.encoder_dropout)
-        memory = model.decoder.remember(values, batch.lengths)
-        fed_back = F.pad(batch.mels.view(B, D, r * M), (0, 0, 1, 0))[:, :-1].transpose(0, 1)
-        masks = 2.0 * (torch.rand(D, B, 2, config.prenet_dim, device=fed_back.device) < 0.5)
-        kept = torch.rand(D, B, 1, device=fed_back.device) >= frame_drop
-        prenet_output = model.decoder.prenet(fed_back, masks) * kept
-        frames, gate, weights, context = decode(model.decoder, memory, prenet_output)
+        device = batch.mels.device
+        masks = 2.0 * (torch.rand(D, B, 2, config.prenet_dim, device=device) < 0.5)
+        kept = torch.rand(D, B, 1, device=device) >= frame_drop
+        mel, gate, weights, context = teacher_forced(
+            self.model, batch, masks, recipe.encoder_dropout, kept
+        )
         spoken = length_mask(batch.steps * r, D * r)[:, :, None]
 
         def distance(mel: Tensor) -> Tensor:
@@ -196,7 +245,6 @@ class Trainee(nn.Module):
             error = (mel - batch.mels) * spoken
             return (error.square().sum() + error.abs().sum()) / (spoken.sum() * M)
 
-        mel = frames.transpose(0, 1).reshape(B, D * r, M)
         parts = {
             "mel": distance(mel),
             "gate": _gate_loss(gate.t(), batch.steps),
@@ -205,11 +253,49 @@ class Trainee(nn.Module):
         }
         if postnet:
             mask = spoken.transpose(1, 2)
-            masked = mel.transpose(1, 2) * mask
-            parts["post"] = distance((masked + model.postnet(masked, mask, 0.0)).transpose(1, 2))
+            parts["post"] = distance(_finished(self.model, mel, mask))
         scale = {"guide": guide, "context": recipe.context_weight}
         loss = torch.stack([part * scale.get(name, 1.0) for name, part in parts.items()]).sum()
         return loss, {name: part.detach() for name, part in parts.items()}
+
+
+def _finished(model: Tacotron2, mel: Tensor, mask: Tensor) -> Tensor:
+    """Log-mels (B, F, M) after the postnet; the mask (B, 1, F) is 1 at speech."""
+    masked = mel.transpose(1, 2) * mask
+    finished: Tensor = masked + model.postnet(masked, mask, 0.0)
+    return finished.transpose(1, 2)
+
+
+@torch.no_grad()
+def predict_shard(
+    folder: Path, name: str, model: Tacotron2, device: str = "cpu", letters: float = 0.1
+) -> None:
+    """Write a shard's mels as the model predicts them from the true past: `NNN.predicted.npy`.
+
+    Args:
+        folder: of the shards.
+        name: the shard's.
+        model: a trained one.
+        device: where it is.
+        letters: share of words that it reads from letters.
+    """
+    corpus, recipe = Corpus(folder, [name]), Recipe(letters_word=letters)
+    r, M = model.config.n_frames_per_step, model.config.n_mel_channels
+    chance = random.Random(name)
+    generator = torch.Generator().manual_seed(int(name))
+    found: list[NDArray[np.float16]] = [np.empty((0, M), np.float16)] * len(corpus)
+    for indices in batches(corpus, recipe, chance, sys.maxsize):
+        batch = collate(corpus, indices, recipe, r, chance).to(torch.device(device))
+        B, D = batch.positions.shape
+        masks = 2.0 * (torch.rand(D, B, 2, model.config.prenet_dim, generator=generator) < 0.5)
+        mel, *_ = teacher_forced(model, batch, masks.to(device), 0.0)
+        mask = length_mask(batch.steps * r, D * r)[:, None]
+        finished = _finished(model, mel, mask).cpu().numpy()
+        for row, index in enumerate(indices):
+            found[index] = finished[row, : corpus.records[index].frames].astype(np.float16)
+    partial = folder / f"{name}.predicted.partial.npy"
+    np.save(partial, np.concatenate(found))
+    partial.replace(folder / f"{name}.predicted.npy")
 
 
 def _gate_loss(gate: Tensor, steps: Tensor) -> Tensor:
@@ -236,15 +322,34 @@ def _between(step: int, first: float, last: float, start: int, end: int) -> floa
 
 
 class Trainer:
-    """Trains and saves; started again on the same folder it goes on where it was."""
+    """Trains and saves; started again on the same folder it goes on where it was.
 
-    def __init__(self, corpus_folder: Path, folder: Path, recipe: Recipe, device: str) -> None:
+    Args:
+        corpus_folder: speech of the teacher.
+        folder: for the state and the log.
+        recipe: how to train.
+        device: where.
+        on_step: is told how many steps are done.
+        start: a model to go on from, in place of random weights; see `Recipe.onwards`.
+    """
+
+    def __init__(
+        self,
+        corpus_folder: Path,
+        folder: Path,
+        recipe: Recipe,
+        device: str,
+        on_step: OnStep = ignore,
+        start: Tacotron2 | None = None,
+    ) -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe, self.device = recipe, torch.device(device)
+        self.recipe, self.device, self.on_step = recipe, torch.device(device), on_step
         self.corpus_folder = corpus_folder
         corpus = Corpus(corpus_folder)
         sample = np.concatenate([corpus.mel(i) for i in range(min(200, len(corpus)))])
         self.trainee = Trainee(SMALL, torch.from_numpy(sample.mean(0))).to(self.device)
+        if start is not None:
+            self.trainee.model.load_state_dict(start.state_dict())
         optimizer = torch.optim.Adam(self.trainee.parameters(), eps=1e-6)
         self.state = TrainingState(folder / "state.pt", self.trainee, optimizer, recipe.average)
         self.log = Log(folder / "log.jsonl")
@@ -280,6 +385,7 @@ class Trainer:
             rate = schedule.rate(step)
             norm = self.state.advance(loss, rate, recipe.clip)
             means.add({**parts, "norm": norm})
+            self.on_step(self.state.step)
             if self.state.step % 50 == 0:
                 self.log.write(self.state.step, {**means.take(), "rate": rate})
             if self.state.step % recipe.save_every == 0:

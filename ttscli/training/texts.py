@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import re
+import string
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from ttscli.text.cleaners import english_cleaners
+from ttscli.text.normalize.words import number, one_by_one, ordinal
 from ttscli.text.symbols import SYMBOL_TO_ID
 
 _CLAUSE_END = re.compile(r"(?<=[,.;:!?])\s+")
@@ -59,19 +61,56 @@ def finish(piece: str, chance: random.Random) -> str:
     return piece
 
 
-def utterances(lines: Sequence[str], *, words: int = 2500, seed: int = 0) -> list[str]:
-    """What the teacher says for these lines, shuffled: pieces, runs of words, and common words.
+def drills(words: Sequence[str], count: int, chance: random.Random) -> list[str]:
+    """Short texts of kinds that prose hardly has, `count` of each kind.
+
+    Spelled letters, numbers, questions, exclamations, lists, and words said over and over.
+
+    Args:
+        words: to draw from, in order of how common they are.
+        count: of each kind.
+        chance: what draws.
+    """
+
+    def some(least: int, most: int) -> list[str]:
+        """A few words, common ones more often."""
+        few = min(len(words), 40 * 2 ** chance.randint(0, 8))
+        return [chance.choice(words[:few]) for _ in range(chance.randint(least, most))]
+
+    def spoken_number() -> str:
+        """A number in words: a count, a decimal, an ordinal, or digits one by one."""
+        digits = str(chance.randrange(10 ** chance.randint(1, 7)))
+        kinds = (number, number, one_by_one, ordinal, lambda whole: number(f"{whole}.{digits[:2]}"))
+        return chance.choice(kinds)(digits)
+
+    found = list(string.ascii_lowercase)
+    for _ in range(count):
+        found.append(" ".join(chance.choices(string.ascii_lowercase, k=chance.randint(1, 5))))
+        found.append(" ".join([*some(0, 3), spoken_number(), *some(0, 3)]))
+        found.append(" ".join(some(1, 7)) + "?")
+        found.append(" ".join(some(1, 4)) + "!")
+        found.append(", ".join([*some(2, 5), f"and {some(1, 1)[0]}"]))
+        found.append(chance.choice((" ", ", ")).join(some(1, 2) * chance.randint(2, 12)))
+    return found
+
+
+def utterances(
+    lines: Sequence[str], *, words: int = 6000, drilled: int = 800, seed: int = 0
+) -> list[str]:
+    """What the teacher says for these lines, shuffled: pieces, runs of words, words, and drills.
 
     Args:
         lines: cleaned lines of text.
         words: how many of the most common words are also said alone.
+        drilled: texts of each kind of `drills`.
         seed: of the cuts and the order.
     """
     chance = random.Random(seed)
     found = [piece for line in lines for piece in pieces(line, chance)]
     found += [word_run(line, chance) for line in lines]
     counts = Counter(re.findall(r"[a-z]+(?:'[a-z]+)*", " ".join(lines)))
-    found += [word for word, _ in counts.most_common(words)]
+    common = [word for word, _ in counts.most_common(words)]
+    found += [*common, *drills(common, drilled, chance)]
     finished = dict.fromkeys(finish(piece, chance) for piece in found)
     kept = [text for text in finished if any(c.isalpha() for c in text) and len(text) < 400]
     assert all(character in SYMBOL_TO_ID for text in kept for character in text)

@@ -1,7 +1,8 @@
 """Training of the built-in voice's vocoder on the teacher's speech.
 
 First the network that reads pitch off the mel, then the flow: by likelihood alone, and over the
-last quarter also by the mel spectrograms, at several resolutions, of what it says.
+last quarter also by the mel spectrograms, at several resolutions, of what it says. Half of the mels
+are the recording's, half those that Tacotron 2 predicts for it, whose blur it has to live with.
 
 Tensor letters: B batch, F mel frames, M mel bins, N bins of the lapped transform, S samples.
 """
@@ -9,12 +10,13 @@ Tensor letters: B batch, F mel frames, M mel bins, N bins of the lapped transfor
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ttscli.core.configs import MelConfig
@@ -24,7 +26,7 @@ from ttscli.core.mel import Stft, mel_filterbank
 from ttscli.core.noise import draw_normal, row_generators
 from ttscli.training import pitch
 from ttscli.training.corpus import DITHER, Corpus
-from ttscli.training.loop import Log, Means, Schedule, TrainingState, apply_gradient
+from ttscli.training.loop import Log, Means, OnStep, Schedule, TrainingState, ignore
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Recipe:
     """Share of progress from which samples are compared by their mels."""
     flow_weight: float = 5.0
     """Weight of the likelihood from then on; the mel distance weighs 1."""
+    predicted: float = 0.5
+    """Share of the crops whose mel is Tacotron 2's."""
     sigma: float = 0.8
     """Standard deviation of the noise of the samples that are compared."""
     average: float = 0.995
@@ -59,6 +63,10 @@ class Recipe:
     """Of weights, crops and noise."""
     save_every: int = 200
     """Steps between saved states."""
+
+    def onwards(self) -> Recipe:
+        """The recipe for weights that speak already: a lower rate."""
+        return replace(self, peak_rate=1e-3)
 
 
 @dataclass(frozen=True)
@@ -109,12 +117,24 @@ def analyse_shard(folder: Path, name: str) -> None:
 
 
 class Crops:
-    """Random pieces of the utterances whose pitch is known."""
+    """Random pieces of the utterances whose pitch is known.
 
-    def __init__(self, folder: Path, names: list[str] | None = None) -> None:
+    Args:
+        folder: of the shards.
+        names: which of them; None for all whose pitch is there.
+        predicted: share of the pieces whose mel is Tacotron 2's, see `tacotron2.predict_shard`.
+    """
+
+    def __init__(
+        self, folder: Path, names: list[str] | None = None, predicted: float = 0.0
+    ) -> None:
         if names is None:
             names = sorted(file.name.split(".")[0] for file in folder.glob("*.pitch.npz"))
-        self.corpus = Corpus(folder, names)
+        self.corpus, self._share = Corpus(folder, names), predicted
+        self._predicted: list[NDArray[np.float16]] = []
+        if predicted:
+            files = [folder / f"{name}.predicted.npy" for name in names]
+            self._predicted = [np.load(file, mmap_mode="r") for file in files]
         pitches = [dict(np.load(folder / f"{name}.pitch.npz")) for name in names]
         self._phase = np.concatenate([p["phase"] for p in pitches])
         self._f0 = np.concatenate([p["f0"] for p in pitches])
@@ -138,13 +158,19 @@ class Crops:
                 (
                     self.corpus.audio(i)[samples]
                     + chance.standard_normal(len(here)).astype(np.float32) * DITHER,
-                    self.corpus.mel(i)[first : first + frames].T,
+                    self._mel(i, chance)[first : first + frames].T,
                     self._phase[here].astype(np.float32),
                     self._f0[borders],
                     self._voiced[borders].astype(np.float32),
                 )
             )
         return Piece(*(torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)))
+
+    def _mel(self, index: int, chance: np.random.Generator) -> NDArray[np.float32]:
+        """Log-mel of an utterance (F, M): the recording's, or the one predicted for it."""
+        if chance.random() >= self._share:
+            return self.corpus.mel(index)
+        return self.corpus.mel_of(self._predicted, index)
 
 
 def blurred(mel: Tensor, chance: np.random.Generator) -> Tensor:
@@ -194,42 +220,65 @@ class MelDistance(nn.Module):
 
 
 class Trainer:
-    """Trains and saves; started again on the same folder it goes on where it was."""
+    """Trains and saves; started again on the same folder it goes on where it was.
 
-    def __init__(self, corpus_folder: Path, folder: Path, recipe: Recipe, device: str) -> None:
+    Args:
+        corpus_folder: speech whose pitch is known.
+        folder: for the state and the log.
+        recipe: how to train.
+        device: where.
+        on_step: is told how many steps are done, those of the pitch network among them.
+        start: a model to go on from, in place of random weights.
+    """
+
+    def __init__(
+        self,
+        corpus_folder: Path,
+        folder: Path,
+        recipe: Recipe,
+        device: str,
+        on_step: OnStep = ignore,
+        start: HarmonicWaveGlow | None = None,
+    ) -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe, self.device = recipe, torch.device(device)
-        self.crops = Crops(corpus_folder)
+        self.recipe, self.device, self.on_step = recipe, torch.device(device), on_step
+        self.crops = Crops(corpus_folder, predicted=recipe.predicted)
         self.model = HarmonicWaveGlow().to(self.device)
+        if start is not None:
+            self.model.load_state_dict(start.state_dict())
         self.distance = MelDistance().to(self.device)
         self.log = Log(folder / "log.jsonl")
-        path = folder / "state.pt"
-        if not path.exists():
-            self.train_pitch()
+        self.train_pitch(folder / "pitch.pt")
         self.model.pitch.requires_grad_(False)
         optimizer = torch.optim.Adam(self.model.parameters(), betas=(0.9, 0.99))
-        self.state = TrainingState(path, self.model, optimizer, recipe.average)
-        self.state.save()
+        self.state = TrainingState(folder / "state.pt", self.model, optimizer, recipe.average)
 
-    def train_pitch(self) -> None:
-        """Train the network that reads pitch off the mel, on blurred and noisy mels too."""
+    def train_pitch(self, path: Path) -> None:
+        """Train the network that reads pitch off the mel, on blurred and noisy mels too.
+
+        Args:
+            path: of its state.
+        """
         recipe, means, net = self.recipe, Means(), self.model.pitch
-        optimizer = torch.optim.Adam(net.parameters())
+        state = TrainingState(path, net, torch.optim.Adam(net.parameters()), recipe.average)
         schedule = Schedule(2e-3, 2e-5, recipe.pitch_steps, 0.3)
-        chance = np.random.default_rng(recipe.seed)
-        for step in range(recipe.pitch_steps):
+        while state.step < recipe.pitch_steps:
+            chance = np.random.default_rng([recipe.seed, 1, state.step])
             piece = self.crops.draw(16, 64, chance).to(self.device)
             f0, voiced = piece.f0[:, 1:-1].log(), piece.voiced[:, 1:-1]
-            mel = piece.mel if step % 2 else blurred(piece.mel, chance)
+            mel = piece.mel if state.step % 2 else blurred(piece.mel, chance)
             log_f0, voicing = self.model.read_pitch(mel)
             error = ((log_f0 - f0).abs() * voiced).sum() / voiced.sum()
-            voicing_loss = F.binary_cross_entropy_with_logits(voicing, voiced)
-            (10 * error + voicing_loss).backward()  # type: ignore[no-untyped-call]  # torch's own
-            apply_gradient(optimizer, net, schedule.rate(step), recipe.clip)
+            loss = 10 * error + F.binary_cross_entropy_with_logits(voicing, voiced)
+            state.advance(loss, schedule.rate(state.step), recipe.clip)
+            self.on_step(state.step)
             wrong = ((voicing > 0) != (voiced > 0.5)).float().mean()
             means.add({"f0_error": error.detach(), "voicing_error": wrong})
-            if (step + 1) % 100 == 0:
-                self.log.write(step + 1 - recipe.pitch_steps, means.take())
+            if state.step % 100 == 0:
+                self.log.write(state.step - recipe.pitch_steps, means.take())
+            if state.step % recipe.save_every == 0 or state.step == recipe.pitch_steps:
+                state.save()
+        net.load_state_dict(state.average.model.state_dict())
 
     def train(self) -> HarmonicWaveGlow:
         """Run to the recipe's last step and return the averaged model."""
@@ -246,6 +295,7 @@ class Trainer:
             rate = schedule.rate(step)
             norm = self.state.advance(loss, rate, recipe.clip)
             means.add({**{name: part.detach() for name, part in parts.items()}, "norm": norm})
+            self.on_step(recipe.pitch_steps + self.state.step)
             if self.state.step % 50 == 0:
                 self.log.write(self.state.step, {**means.take(), "rate": rate})
             if self.state.step % recipe.save_every == 0:
