@@ -143,7 +143,8 @@ def _is_time(match: re.Match[str]) -> bool:
         return True
     plural = len(figure) > 2 or (figure[-1] == "0" and figure >= "20")
     if plural:  # "80s music", "two 747s"
-        return len(figure) == 2 and match.string.strip() == match[0]
+        alone = match.start() == 0 and not rest(match).strip(" .!?")
+        return len(figure) == 2 and alone
     return not any(map(str.isupper, before))  # "iPhone 5s"
 
 
