@@ -16,7 +16,7 @@ WORDS ?= $(wildcard /usr/share/dict/american-english)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: say test slow parity lint type bench bench-attention bench-batch bench-gpu bench-load bench-precision bench-start kernels ray quality voice clean
+.PHONY: say test slow parity lint type bench bench-attention bench-batch bench-book bench-gpu bench-load bench-precision bench-start kernels ray quality voice clean
 
 say: .venv/say  ## speak TEXT into speech.wav with the built-in voice
 	$(BIN)/ttscli synth "$$TEXT" -o speech.wav
@@ -49,6 +49,9 @@ bench-load: .venv/dev  ## import full-size random voices in each format, and mea
 
 bench-batch: .venv/say  ## measure batch against a loop of synth, two workers against one, 100,000 lines
 	$(BIN)/python benchmarks/batch.py
+
+bench-book: .venv/say  ## speak a book of 100,000 words made of LINES, a file with a sentence a line
+	$(BIN)/python benchmarks/book.py $(LINES) $(WORDCOUNT:%=--words %)
 
 bench-attention: .venv/train  ## count what fails the attention check, what retries mend, what it misses
 	$(BIN)/python benchmarks/attention.py $(if $(LINES),$(LINES)) $(if $(JSON),--json >$(JSON)/attention.json)

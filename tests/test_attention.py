@@ -14,11 +14,15 @@ from test_synthesizer import torch_engine, with_bias
 
 from ttscli import Synthesizer, attention
 from ttscli.attention import Attention, worst
-from ttscli.core.configs import WINDOW, Tacotron2Config
+from ttscli.checkpoints import load_tacotron2
+from ttscli.core.configs import TAIL, WINDOW, Tacotron2Config
 from ttscli.core.tacotron2_layers import forward_window
+from ttscli.engines import CpuEngine
 from ttscli.events import Event, SentenceFailed, SentenceRetried
 from ttscli.readings import Engine, Reading, Spoken
 from ttscli.text import text_to_sequence
+from ttscli.text.frontend import Frontend
+from ttscli.voices import find_voice
 
 FRAME = 256 / 22050
 TEXT = "He forgot his umbrella, so he waited under a tree."
@@ -124,6 +128,33 @@ def test_constrained_numpy_is_constrained_core(config: Tacotron2Config, symbols:
     assert symbols < 40 or ((steps < 0) | (steps > WINDOW)).any(), "it would leave the window"
 
 
+@pytest.mark.parametrize("r", [1, 3])
+def test_without_a_gate_a_constrained_reading_ends_at_the_end(r: int) -> None:
+    """A fixed while behind its last symbol, whatever else there is in the batch."""
+    model = random_model(replace(QUARTER, n_frames_per_step=r))
+    with torch.no_grad():
+        model.decoder.gate.bias.fill_(-50)
+    texts = [torch.randint(148, (symbols,)).tolist() for symbols in (9, 1, 4)]
+    together = in_numpy(model).infer_together(
+        [(ids, masks(n, QUARTER.prenet_dim), True) for n, ids in enumerate(texts)]
+    )
+    padded = torch.tensor([ids + [0] * (9 - len(ids)) for ids in texts])
+    lengths = torch.tensor([len(ids) for ids in texts])
+    theirs = in_float64(model).infer(
+        padded, lengths, generator=[torch.Generator().manual_seed(n) for n in range(3)],
+        constrained=torch.tensor([True] * 3),
+    )  # fmt: skip
+    for n, (ids, ours) in enumerate(zip(texts, together, strict=True)):
+        alone = in_numpy(model).infer(ids, masks(n, QUARTER.prenet_dim), constrained=True)
+        np.testing.assert_array_equal(alone.mel, ours.mel)
+        assert (ours.length, ours.hit_limit) == (theirs.lengths[n], theirs.hit_limit[n])
+        at_the_end = ours.alignment.argmax(1) == len(ids) - 1
+        assert ours.hit_limit is not bool(at_the_end.any())
+        if not ours.hit_limit:
+            assert at_the_end[: ours.length].sum() == -(-TAIL // r) * r
+    assert not together[1].hit_limit, "a single symbol is read at once"
+
+
 def test_a_constrained_row_leaves_others_alone() -> None:
     model = random_model(TINY)
     with torch.no_grad():
@@ -137,7 +168,9 @@ def test_a_constrained_row_leaves_others_alone() -> None:
 
     mixed = infer(torch.tensor([False, True, False]))
     for row, all_rows in ((0, None), (2, None), (1, torch.tensor([True] * 3))):
-        torch.testing.assert_close(mixed[row], infer(all_rows)[row], atol=1e-6, rtol=0)
+        other = infer(all_rows)[row]
+        torch.testing.assert_close(mixed[row, : len(other)], other, atol=1e-6, rtol=0)
+        assert not mixed[row, len(other) :].any(), "it had ended"
 
 
 def test_the_window_begins_where_the_last_step_looked() -> None:
@@ -299,3 +332,53 @@ def test_a_gate_that_fires_too_soon_is_mended_by_the_window(
     assert any("before the end" in problem for problem in retried[0].problems)
     found = speech.sentences[0].attention
     assert found.unread <= WINDOW and found.skipped <= WINDOW and found.coverage > 0.8
+
+
+@pytest.fixture(scope="module")
+def endless() -> Synthesizer:
+    """The built-in voice with a gate that never fires."""
+    tts = Synthesizer.from_voice("small", device="cpu")
+    assert isinstance(tts.engine, CpuEngine)
+    tts.engine.tacotron2.decoder.output_bias[-1] = -1000
+    return tts
+
+
+@pytest.mark.parametrize("text", ["Yes.", TEXT, "The rule became general as regards the dress"])
+def test_a_gate_that_never_fires_is_mended_by_the_window(endless: Synthesizer, text: str) -> None:
+    events: list[Event] = []
+    endless.on_event = events.append
+    healthy = Synthesizer.from_voice("small", device="cpu")(text)
+    [sentence] = endless(text).sentences
+    retried = [event for event in events if isinstance(event, SentenceRetried)]
+    assert [event.way for event in retried] == [*SEEDS, "constrained attention"]
+    assert all("it does not stop" in event.problems for event in retried)
+    assert sentence.attention.good and sentence.attention.tries == 4
+    assert sentence.attention.unread == 0
+    assert abs(sentence.samples / 22050 - healthy.duration) < TAIL * FRAME + 0.2
+
+
+def test_torch_ends_without_a_gate_too() -> None:
+    voice = find_voice("small")
+    model = load_tacotron2(voice.tacotron2)
+    with torch.no_grad():
+        model.decoder.gate.bias.fill_(-1000)
+    frontend = Frontend.open(voice.cleaners, voice.lexicon)
+    texts = [frontend.encode(text).ids for text in (TEXT[:20], "Yes.")]
+    rows = torch.nn.utils.rnn.pad_sequence(list(map(torch.tensor, texts)), batch_first=True)
+    output = model.infer(
+        rows, torch.tensor([len(ids) for ids in texts]), constrained=torch.tensor([True, True])
+    )
+    assert not output.hit_limit.any()
+    for ids, length, weights in zip(texts, output.lengths, output.alignments, strict=True):
+        alignment = weights[:length, : len(ids)].numpy()
+        assert judged(alignment, ids=ids).good
+        assert (alignment.argmax(1) == len(ids) - 1).sum() == TAIL
+
+
+def test_what_is_hopeless_is_not_tried_for_ever(tiny_voice: Path) -> None:
+    tts, _ = spoken_by(tiny_voice, "all")
+    long = f"{TEXT[:-1]}, and {TEXT[0].lower()}{TEXT[1:-1]} until it was dark, and then he left."
+    [sentence] = tts(long).sentences
+    engine = tts.engine
+    assert isinstance(engine, Scripted)
+    assert sentence.attention.tries == len(engine.readings) == 16

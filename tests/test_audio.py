@@ -28,6 +28,7 @@ from ttscli.audio import (
     Audio,
     Samples,
     SoundFileEncoder,
+    WavEncoder,
     open_audio,
     signals_deferred,
     soft_limit,
@@ -76,6 +77,28 @@ def test_wav_holds_every_sample(tmp_path: Path) -> None:
     assert rate == RATE
     np.testing.assert_allclose(samples, tone(), atol=0.5001 / 32767)
     assert path.read_bytes() == Audio(tone(), RATE).wav()
+
+
+def test_a_wav_of_four_gibibytes_is_the_last(tmp_path: Path) -> None:
+    """The hours before are a hole in the file."""
+    import soundfile
+
+    most = (0xFFFFFFFF - 44) // 2  # samples
+    sound = np.linspace(-0.5, 0.5, 100, dtype=np.float32)
+    with (tmp_path / "x.wav").open("x+b") as file:
+        encoder = WavEncoder(file, 22050, seekable=True)
+        encoder.write(sound)
+        encoder._bytes = 2 * (most - 100)
+        file.seek(44 + encoder._bytes)
+        encoder.write(sound)
+        with pytest.raises(OutputError, match=r"at most 4 GiB; use \.flac"):
+            encoder.write(sound[:1])
+        encoder._bytes = 2 * most
+        encoder.finish()
+    with soundfile.SoundFile(tmp_path / "x.wav") as written:
+        assert written.frames == most
+        written.seek(most - 100)
+        np.testing.assert_allclose(written.read(), sound, atol=1e-4)
 
 
 @pytest.mark.parametrize("ending", [*CODECS, ".FLAC"])

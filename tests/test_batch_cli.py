@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import io
 import json
 import os
@@ -14,11 +15,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from commands import start
 
 from ttscli import cli
+from ttscli.checkpoints import load_tacotron2, save_safetensors
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,70 @@ def test_failures_are_named(run: Run) -> None:
     assert lines[-1] == (
         "ttscli: 22 of 23 utterances failed; correct them, or run the same command to try again"
     )
+
+
+@pytest.fixture
+def stuck(harmonic_voice: Path, tmp_path: Path) -> Path:
+    """A checkpoint whose attention never leaves the first symbol: only the shortest texts pass."""
+    model = load_tacotron2(harmonic_voice / "tacotron2.safetensors")
+    with torch.no_grad():
+        model.decoder.attention.score.weight.zero_()
+    save_safetensors(tmp_path / "stuck.safetensors", model, "tacotron2")
+    return tmp_path / "stuck.safetensors"
+
+
+def manifest() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path("speech/manifest.jsonl").read_bytes().splitlines()]
+
+
+def test_speech_that_fails_the_check_is_a_failed_line(run: Run, stuck: Path) -> None:
+    Path("in.txt").write_text("O.\nUnstoppable.\n")
+    arguments = ("in.txt", "--tacotron2", str(stuck), "--subtitles", "srt")
+    first = run(*arguments)
+    assert (first.code, first.out) == (3, "speech/manifest.jsonl\n")
+    named, last = first.err.splitlines()[-2:]
+    assert named.startswith('in.txt:2: 1 of 1 sentences were not read right: 1 "Unstoppable." (')
+    assert last == (
+        "ttscli: 1 of 2 utterances failed; "
+        "listen to them; give them another seed, or accept them with --keep-going"
+    )
+    good, bad = manifest()
+    assert (good["status"], good["error"], bad["status"]) == ("ok", None, "failed")
+    assert bad["attention"]["problems"] and bad["attention"]["tries"] == 4
+    assert all(problem in bad["error"] for problem in bad["attention"]["problems"])
+    written = Path("speech/00002.wav").read_bytes()
+    assert hashlib.sha256(written).hexdigest() == bad["sha256"]
+    assert Path("speech/00002.srt").exists()
+
+    again = run(*arguments)
+    assert again.code == 3 and "1 of 2 are done already" in again.err, "it is tried again"
+    accepted = run(*arguments, "--keep-going")
+    assert accepted == Result(0, "speech/manifest.jsonl\n", "2 of 2 are done already\n")
+    assert [line["status"] for line in manifest()] == ["ok", "failed"]
+    assert run(*arguments).code == 3, "who does not accept it is not told that all is well"
+
+    Path("speech/00002.wav").write_bytes(written[:-2])
+    assert "1 of 2 are done already" in run(*arguments, "--keep-going").err
+    assert Path("speech/00002.wav").read_bytes() == written
+
+
+def test_keep_going_accepts_what_fails_the_check_and_nothing_else(run: Run, stuck: Path) -> None:
+    Path("in.txt").write_text("Unstoppable.\nO.\n")
+    arguments = ("in.txt", "--tacotron2", str(stuck), "--keep-going")
+    result = run(*arguments, "--fail-fast")
+    assert (result.code, result.out) == (0, "speech/manifest.jsonl\n")
+    assert result.err.splitlines()[-2].startswith("1 spoken, 1 failed: ")
+    assert result.err.splitlines()[-1].startswith("in.txt:1: 1 of 1 sentences were not read right")
+    assert [line["status"] for line in manifest()] == ["failed", "ok"]
+    assert run(*arguments, "--overwrite", "-q") == Result(0, "", "")
+
+    Path("in.txt").write_text("Unstoppable.\n...\n")
+    result = run(*arguments)
+    assert result.code == 3
+    assert result.err.splitlines()[-1] == (
+        "ttscli: 1 of 2 utterances failed; correct them, or run the same command to try again"
+    )
+    assert run(*arguments, "--fail-fast").code == 3
 
 
 def test_bad_input_before_any_work(run: Run) -> None:

@@ -57,6 +57,25 @@ def run(lines: list[str], engine: RayEngine, folder: str = "out") -> list[Failur
     return Batch(Request("in.txt", Path(folder))).run(engine)
 
 
+def test_what_fails_the_check_can_be_accepted(here: Path, cluster: Any) -> None:
+    """Its audio and its attention come back from the actors."""
+    Path("in.txt").write_text("One.\nendless.\nfail\n")
+    engine = RayEngine(load=batch_voices.load, workers=1)
+    request = Request("in.txt", Path("out"), keep_going=True)
+    failures = Batch(request).run(engine)
+    assert [(failure.where, failure.spoken) for failure in failures] == [
+        ("in.txt:2", True), ("in.txt:3", False),
+    ]  # fmt: skip
+    lines = Path("out/manifest.jsonl").read_text().splitlines()
+    _, endless, failed = map(json.loads, lines)
+    assert (endless["status"], endless["attention"]["problems"]) == ("failed", ["it does not stop"])
+    audio = Path("out/00002.wav").read_bytes()
+    assert hashlib.sha256(audio).hexdigest() == endless["sha256"]
+    assert failed["sha256"] is None
+    assert Batch(request).plan().left == 1
+    assert Batch(Request("in.txt", Path("out"))).plan().left == 2
+
+
 def assert_whole(lines: list[str], failed: list[int]) -> list[dict[str, Any]]:
     records = [json.loads(line) for line in Path("out/manifest.jsonl").read_bytes().splitlines()]
     assert [record["text"] for record in records] == lines

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
 from test_cli import Run, files, run
 
-from ttscli.explain import Change, explain
+from ttscli.console import wrapped
+from ttscli.explain import Change, explain, in_lines
 from ttscli.voices import find_voice
 
 __all__ = ["run"]  # the fixture
 
+LONG = "Dr. Smith paid $1.5 million on the 14th of May 1999, at 3:30 p.m., for a very old umbrella."
 TEXT = "It cost $5 — “really”?!?! [pause 0.5] Café ☃☃ at 10%"
 
 
@@ -32,6 +37,22 @@ def test_for_people(run: Run) -> None:
         "      unit: 10% → ten percent",
         "      dropped: ☃ ×2",
     ]
+
+
+def test_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines break at words, and go on behind where they began."""
+    whole = list(in_lines(next(explain(LONG, find_voice("small")))))
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(isatty=lambda: True))
+    for line in whole:
+        first, *others = parts = wrapped(line, indent=6)
+        assert all(len(part) <= 40 for part in parts)
+        assert " ".join(map(str.strip, parts)) == line.strip()
+        assert line.startswith(first)
+        assert all(part.startswith("      ") for part in others)
+    assert any(len(line) > 80 for line in whole)
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(isatty=lambda: False))
+    assert [wrapped(line, indent=6) for line in whole] == [[line] for line in whole]
 
 
 def test_for_programs(run: Run) -> None:

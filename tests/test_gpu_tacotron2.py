@@ -131,6 +131,18 @@ def test_rows_that_are_read_strictly_onwards() -> None:
     assert free.lengths.tolist() != ours.lengths.tolist()
 
 
+@pytest.mark.parametrize("steps", [2, 16])
+def test_readings_held_to_the_order_end_without_a_gate(steps: int) -> None:
+    model = random_model(TINY)
+    with torch.no_grad():
+        model.decoder.gate.bias.fill_(-50)
+    constrained = torch.tensor([True, True, True, False, True])
+    theirs = model.infer(**batch(TEXTS), constrained=constrained, max_steps=80)
+    assert 0 < theirs.hit_limit.sum() < 5
+    ours = Tacotron2(model, "cpu", steps=steps)
+    check(ours.infer(**batch(TEXTS), constrained=constrained, max_steps=80), theirs, 2, 1e-5)
+
+
 def test_the_limit_is_the_texts_own() -> None:
     model = random_model(TINY)
     with torch.no_grad():

@@ -125,7 +125,7 @@ ONLY_IN = {
 HELP_MAY_LOAD = {
     "ttscli", "typer",
     # What Typer needs itself, in one release or another:
-    "annotated_doc", "annotated_types", "click", "markdown_it", "mdurl", "pydantic",
+    "annotated_doc", "annotated_types", "attr", "click", "markdown_it", "mdurl", "pydantic",
     "pydantic_core", "pygments", "rich", "shellingham", "typing_extensions", "typing_inspection",
 }  # fmt: skip
 

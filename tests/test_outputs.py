@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import wave
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from test_cli import Run, files
 from test_cli import run as command
 
 from ttscli import Synthesizer
+from ttscli.batch.jobs import VoiceOptions
 from ttscli.batch.speaking import load_voice
 from ttscli.errors import UsageError
+from ttscli.subtitles import open_subtitles
 
 __all__ = ["command", "here"]
 
@@ -68,8 +71,10 @@ def test_refused_before_any_work(command: Run, options: list[str], why: str) -> 
 def test_picture(command: Run) -> None:
     pytest.importorskip("matplotlib")
     done = command("synth", "Hello $3. " * 20, "--plot", "x.png")
-    assert done.code == 0, done.err
+    assert (done.code, done.err) == (0, "x.png: shows the first 12 of 20 sentences\n")
     assert Path("x.png").read_bytes().startswith(b"\x89PNG")
+    done = command("synth", "Hello. " * 12, "--plot", "x.png")
+    assert (done.code, done.err) == (0, "")
 
 
 def test_no_matplotlib(command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,6 +137,35 @@ def test_subtitles_of_a_batch(here: Path) -> None:
     assert Path("out/00001.srt").read_text().startswith("1\n00:00:00,")
     with pytest.raises(UsageError, match="there are no subtitles 'ass'"):
         run(source, engine, subtitles="ass")
+
+
+@pytest.mark.parametrize("ending", ["srt", "vtt", "json"])
+def test_subtitles_of_a_batch_are_those_of_synth(here: Path, ending: str) -> None:
+    text = 'Well, "Maria" had 22 umbrellas. She forgot all of them under a very old tree.'
+    write([text, "Bye."])
+    options = VoiceOptions(speed=1.2, sample_rate=16000)
+    engine = InProcess(load=load_voice)
+    assert run("in.txt", engine, subtitles=ending, options=options)[0] == []
+    tts = Synthesizer.from_voice("small", device="cpu", speed=1.2)
+    for record in records():
+        speech = tts(record["text"])
+        with open_subtitles(f"expected.{ending}", speech.sample_rate, 16000) as writer:
+            writer.write(speech)
+        beside = Path("out", record["path"]).with_suffix(f".{ending}").read_text("utf-8")
+        assert beside == Path(f"expected.{ending}").read_text("utf-8")
+    first = Path(f"out/00001.{ending}").read_text("utf-8")
+    if ending == "json":
+        found = json.loads(first)
+        assert (found["sample_rate"], found["samples"]) == (16000, records()[0]["samples"])
+        words = [word["text"] for sentence in found["sentences"] for word in sentence["words"]]
+        assert words == text.split()
+    else:
+        cues = [block.splitlines() for block in first.strip().split("\n\n")][ending == "vtt" :]
+        shown = [line for cue in cues for line in cue[1 + (ending == "srt") :]]
+        assert re.sub(r"<[\d:.]+>", "", " ".join(shown)) == text
+        ends = [cue[ending == "srt"].split(" --> ")[1].replace(",", ".") for cue in cues]
+        minutes, seconds = ends[-1].split(":")[1:]
+        assert 60 * int(minutes) + float(seconds) <= records()[0]["duration_s"] + 0.0005
 
 
 def test_views_are_of_the_speech(tiny_voice: Path) -> None:

@@ -29,6 +29,20 @@ def test_ordinary_text() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'He said so. lewdness." under forty shillings in the city. "Thus it must be," he says.',
+        "It was (he said so!) under a tree.",
+        "“Why?” she asked. ‘Well.’ he said.",
+    ],
+)
+def test_quotation_marks_stay_in_their_sentences(text: str) -> None:
+    pieces = split_sentences(text)
+    assert " ".join(pieces) == text
+    assert not any(re.match(r"\W+\s", piece) or re.search(r"\s\W+\Z", piece) for piece in pieces)
+
+
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r", "\x0b", "\x85", "\u2028"])
 def test_line_breaks_are_spaces_and_blank_lines_are_ends(newline: str) -> None:
     text = f"{newline}A title{newline} {newline}{newline}one line{newline}and another{newline}"

@@ -94,6 +94,24 @@ def test_a_figure_that_is_read_as_several_words_is_one() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('He said "Maria," (as "so").', ["He", "said", '"Maria,"', "(as", '"so").']),
+        ("“Stop”—go, ‘ok’", ["“Stop”—go,", "‘ok’"]),
+        ('one -- "the LL.D., 12 p.m', ["one --", '"the', "LL.D.,", "12", "p.m"]),
+        ('"He \u00a0"$22"', ['"He', '"$22"']),
+    ],
+)
+def test_quotation_marks_stay_with_their_words(text: str, words: list[str]) -> None:
+    frontend = Frontend.open(ENGLISH)
+    encoded = frontend.encode(text)
+    even = attention([1] * len(encoded.ids))
+    found = word_times(text, encoded, even, 10_000, 22050)
+    assert [word.text for word in found] == words
+    assert [text[word.place :][: len(word.text)] for word in found] == words
+
+
 @given(st.integers(1, 40), st.integers(1, 30), st.integers(1, 10**6), st.integers(0, 99))
 def test_symbols_fill_the_audio(frames: int, symbols: int, samples: int, seed: int) -> None:
     """Whatever the attention did, time never goes backwards and nothing of it is lost."""

@@ -33,7 +33,7 @@ from ttscli.training import (
     texts,
     vocoder,
 )
-from ttscli.training.quality import mels_of
+from ttscli.training.quality import mels_of, say
 from ttscli.voices import find_voice
 
 TOKENS = (
@@ -400,3 +400,14 @@ def test_a_voice_is_as_near_to_its_teacher_as_it_is() -> None:
     assert near.silence < -100
     same = prosody.compare([mine], [mine], mels[:1], mels[:1])
     assert (same.f0_error, same.voicing_error, same.spectrum_error) == (0, 0, 0)
+
+
+def test_quality_hears_what_the_synthesizer_says(tiny_voice: Path) -> None:
+    tts = Synthesizer.from_voice(tiny_voice, device="cpu")
+    text = "He paid $1.5 million for it, and " + "it was a rather long story, " * 12 + "he said. Ok"
+    speech = tts(text, seed=5)
+    pieces = say(tts, text, seed=5).pieces
+    assert len(pieces) == len(speech.sentences) > 2
+    for piece, sentence in zip(pieces, speech.sentences, strict=True):
+        spoken = speech.samples[sentence.start :][: sentence.samples]
+        np.testing.assert_array_equal(piece.samples, spoken)

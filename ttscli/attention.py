@@ -35,7 +35,7 @@ class Attention:
     """How a text was read."""
 
     ended: bool
-    """Whether the gate said that it was at its end."""
+    """Whether it came to its end by itself."""
     coverage: float
     """Share of the sounding symbols that were read."""
     skipped: int
@@ -65,7 +65,7 @@ def check(ids: Sequence[int], alignment: Floats, ended: bool, seconds: float) ->
     Args:
         ids: its symbols (T,).
         alignment: attention weights (F, T).
-        ended: whether the gate fired.
+        ended: whether it did so before the step limit.
         seconds: length of the speech.
     """
     sounds = np.asarray(ids) >= FIRST_SOUND

@@ -18,7 +18,7 @@ import typer
 from ttscli import __version__, inputs
 from ttscli import options as o
 from ttscli.cli_download import FilesAfterFrom, download
-from ttscli.console import make_reporter, printable, put, say, to_json
+from ttscli.console import make_reporter, printable, put, say, to_json, wrapped
 from ttscli.errors import ClosedPipeError, InputError, SpeechError, TTSError, UsageError
 
 MOST_TEXT = 64 << 20  # bytes: two months of speech
@@ -132,6 +132,7 @@ def batch(
     shard: o.ShardOption = None,
     overwrite: o.Overwrite = False,
     fail_fast: o.FailFast = False,
+    keep_going: o.KeepGoing = False,
     retries: o.Retries = 2,
     dry_run: o.DryRun = False,
     voice: o.VoiceName = "small",
@@ -174,6 +175,7 @@ def batch(
     request = Request(
         source, Path(output), voice_options, seed, form, name,
         parse_shard(shard) if shard else None, overwrite, fail_fast, subtitles,
+        keep_going,
     )  # fmt: skip
     with make_batch_reporter(quiet or dry_run, json and not dry_run, verbose) as report:
         speaker = choose_engine(
@@ -188,14 +190,19 @@ def batch(
             show_plan(whole.plan(), first, last, as_json=json)
             return
         failures = whole.run(speaker)
-    if failures:
-        for failure in failures[:MOST_NAMED]:
-            say(f"{failure.where}: {failure.error}")
-        more = len(failures) - MOST_NAMED
-        if more > 0:
-            say(f"and {more} more, see {request.folder / 'manifest.jsonl'}")
+    if keep_going and (quiet or json):
+        failures = [failure for failure in failures if not failure.spoken]
+    for failure in failures[:MOST_NAMED]:
+        say(f"{failure.where}: {failure.error}")
+    more = len(failures) - MOST_NAMED
+    if more > 0:
+        say(f"and {more} more, see {request.folder / 'manifest.jsonl'}")
+    if failures and not (keep_going and all(failure.spoken for failure in failures)):
         what = f"{len(failures)} of {len(whole.jobs)} utterances failed"
-        raise SpeechError(what, todo="correct them, or run the same command to try again")
+        todo = "correct them, or run the same command to try again"
+        if all(failure.spoken for failure in failures):
+            todo = "listen to them; give them another seed, or accept them with --keep-going"
+        raise SpeechError(what, todo=todo)
 
 
 app.command(cls=FilesAfterFrom)(download)
@@ -211,7 +218,8 @@ def show_explained(text: str, voice: str, lexicon: str | None, emoji: bool, as_j
             put(to_json("sentence_explained", sentence))
         else:
             for line in in_lines(sentence):
-                put(printable(line))
+                for part in wrapped(printable(line), indent=6):
+                    put(part)
 
 
 def read_text(arguments: Sequence[str] | None, file: str | None) -> str:

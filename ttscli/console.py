@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
+import textwrap
 import time
 from collections import Counter
 from contextlib import AbstractContextManager
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 from ttscli.events import (
     Event,
     Limited,
+    PictureCut,
     Resampled,
     SentenceOverflowed,
     SentenceRetried,
@@ -101,6 +104,8 @@ class Human(Reporter):
             case Limited(path, samples, peak):
                 note = f"{path}: too loud in {samples} samples (peak {peak:.2f}), softly limited"
                 self._notes.append(note)
+            case PictureCut(path, shown, sentences):
+                self._notes.append(f"{path}: shows the first {shown} of {sentences} sentences")
             case Written(path, duration_s):
                 self._written(path, duration_s)
 
@@ -168,6 +173,14 @@ def put(line: str) -> None:
         output = standard_output()
         output.write(line.encode("utf-8", "surrogateescape") + b"\n")
         output.flush()
+
+
+def wrapped(line: str, indent: int) -> list[str]:
+    """A line as a terminal on the output has room for it, broken at words; others take it whole."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return [line]
+    width = max(2 * indent, shutil.get_terminal_size().columns)
+    return textwrap.wrap(line, width, subsequent_indent=" " * indent)
 
 
 def say(line: str) -> None:

@@ -252,6 +252,18 @@ class Limited(Event):
 
 
 @dataclass(frozen=True)
+class PictureCut(Event):
+    """A picture has room for the first sentences only."""
+
+    path: str
+    """The picture."""
+    shown: int
+    """Sentences that are in it."""
+    sentences: int
+    """Sentences of the speech."""
+
+
+@dataclass(frozen=True)
 class Written(Event):
     """The output is in place."""
 

@@ -66,7 +66,7 @@ def open_outputs(
     Args:
         targets: what is asked for.
         sample_rate: of the speech to come.
-        on_event: takes what `open_audio` reports.
+        on_event: takes what `open_audio` and `open_picture` report.
     """
     outputs = Outputs()
     with ExitStack() as stack:  # the audio is opened first, so that its path is reported last
@@ -88,7 +88,7 @@ def open_outputs(
         if targets.plot is not None:
             from ttscli.plot import open_picture
 
-            outputs.picture = stack.enter_context(open_picture(targets.plot))
+            outputs.picture = stack.enter_context(open_picture(targets.plot, on_event))
         if targets.play:
             from ttscli.play import open_player
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ttscli.errors import UsageError
+from ttscli.events import OnEvent, PictureCut, ignore
 from ttscli.files import atomic_file
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ class Picture:
     def __init__(self) -> None:
         self._sentences: list[Sentence] = []
         self._samples = 0
-        self._left_out = 0
+        self.left_out = 0
+        """Sentences that it has no room for."""
         self._rate = 0
 
     def write(self, speech: Speech) -> None:
@@ -38,7 +40,7 @@ class Picture:
             if len(self._sentences) < MOST_SENTENCES:
                 self._sentences.append(sentence.later(self._samples))
             else:
-                self._left_out += 1
+                self.left_out += 1
         self._samples += len(speech.samples)
 
     def draw(self) -> Any:
@@ -56,20 +58,22 @@ class Picture:
             for panel in (mel, attention):
                 start = sentence.start / self._rate
                 panel.set_xlim(start, start + longest)
-        if self._left_out:
-            note = f"and {self._left_out} more sentences"
+        if self.left_out:
+            note = f"and {self.left_out} more sentences"
             figure.supxlabel(note, color=_FAINT, fontsize=9, x=1, ha="right")
         return figure
 
 
 @contextmanager
-def open_picture(path: str) -> Iterator[Picture]:
-    """A picture that is in its file when the block ends."""
+def open_picture(path: str, on_event: OnEvent = ignore) -> Iterator[Picture]:
+    """A picture that is in its file when the block ends; `PictureCut` tells if it is not whole."""
     check_plot(path)
     picture = Picture()
     with atomic_file(path) as file:
         yield picture
         picture.draw().savefig(file, format=Path(path).suffix[1:].lower(), dpi=110)
+    if picture.left_out:
+        on_event(PictureCut(path, MOST_SENTENCES, MOST_SENTENCES + picture.left_out))
 
 
 def check_plot(path: str) -> None:

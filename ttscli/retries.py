@@ -15,7 +15,7 @@ from ttscli.readings import Engine, Reading, Spoken, child_seed
 from ttscli.tempo import stretched
 from ttscli.text.symbols import FIRST_SOUND, SYMBOL_TO_ID
 
-_OTHER_SEEDS = 2  # tries
+_OTHER_SEEDS = 2  # tries of a whole sentence: they mend single slips
 _FIRST_CHILD = 2  # of a sentence's seed: those before are its own noise
 _DEEPEST = 2  # halvings: a quarter of the longest sentence is a dozen words
 _COMMA, _SPACE = SYMBOL_TO_ID[","], SYMBOL_TO_ID[" "]
@@ -40,8 +40,9 @@ class Ladder:
     """Speaks a sentence again until it passes the check.
 
     First with other noise, then with the attention held to the text's order, then in two parts,
-    each in all these ways. Where all fail, what has the least wrong is kept. A sentence's tries
-    depend on nothing but its symbols and its seed, so that they are the same in any batch.
+    each as it comes, with such an attention, and in two parts once more: 16 tries at most. Where
+    all fail, what has the least wrong is kept. A sentence's tries depend on nothing but its symbols
+    and its seed, so that they are the same in any batch.
 
     Args:
         engine: what speaks.
@@ -51,27 +52,25 @@ class Ladder:
     def __init__(self, engine: Engine, sample_rate: int) -> None:
         self._engine, self._sample_rate = engine, sample_rate
 
-    def climb(
-        self, reading: Reading, spoken: Spoken, on_retry: OnRetry, halvings: int = _DEEPEST
-    ) -> Read:
+    def climb(self, reading: Reading, spoken: Spoken, on_retry: OnRetry, halvings: int = 0) -> Read:
         """The sentence as it is to be heard.
 
         Args:
             reading: the sentence.
             spoken: as it was spoken first.
             on_retry: is told of each further try.
-            halvings: how often it may be cut in two.
+            halvings: how often its sentence was cut in two until it became this part of it.
         """
         best = self._judged(reading, spoken)
-        for way, changed in _other_ways(reading):
+        for way, changed in _other_ways(reading, 0 if halvings else _OTHER_SEEDS):
             if best.attention.good:
                 return best
             on_retry(way, best.attention)
             best = _better(best, self._judged(reading, self._speak(changed)))
         cut = _middle(reading.ids)
-        if cut is not None and halvings and not best.attention.good:
+        if cut is not None and halvings < _DEEPEST and not best.attention.good:
             on_retry("two parts", best.attention)
-            best = _better(best, self._in_two(reading, cut, on_retry, halvings - 1))
+            best = _better(best, self._in_two(reading, cut, on_retry, halvings + 1))
         return best
 
     def _speak(self, reading: Reading) -> Spoken:
@@ -101,8 +100,8 @@ class Ladder:
         return self._judged(reading, joined, sum(read.attention.tries for read in reads))
 
 
-def _other_ways(reading: Reading) -> Iterator[tuple[str, Reading]]:
-    for index in range(_FIRST_CHILD, _FIRST_CHILD + _OTHER_SEEDS):
+def _other_ways(reading: Reading, seeds: int) -> Iterator[tuple[str, Reading]]:
+    for index in range(_FIRST_CHILD, _FIRST_CHILD + seeds):
         yield "another seed", replace(reading, seed=child_seed(reading.seed, index))
     yield "constrained attention", replace(reading, constrained=True)
 

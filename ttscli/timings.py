@@ -67,7 +67,7 @@ def word_times(
     """
     bounds = symbol_bounds(alignment, samples)
     words = []
-    for place in _merged(encoded.words):
+    for place in _written(sentence, encoded.words):
         sounds = [i for i in range(place.first, place.last) if encoded.ids[i] >= FIRST_SOUND]
         if sounds:  # what follows them is punctuation, whose time is silence
             start, end = int(bounds[sounds[0]]), int(bounds[sounds[-1] + 1])
@@ -100,13 +100,23 @@ def symbol_bounds(alignment: NDArray[np.float32], samples: int) -> NDArray[np.in
     return rounded
 
 
-def _merged(places: Sequence[Place]) -> list[Place]:
-    """Words in the sentence's order; those that one figure gave are one."""
-    merged: list[Place] = []
+def _written(sentence: str, places: Sequence[Place]) -> list[Place]:
+    """Words as white space parts them: with the marks that touch them, and those as one that one
+    figure gave or that nothing but a mark is between."""
+    words: list[Place] = []
     for place in places:
-        if merged and place.start < merged[-1].end:
-            last = merged[-1]
-            merged[-1] = replace(last, end=max(last.end, place.end), last=place.last)
+        start, end = place.start, place.end
+        while end - 1 > start and sentence[end - 1].isspace():
+            end -= 1
+        while start < end - 1 and sentence[start].isspace():
+            start += 1
+        while start and not sentence[start - 1].isspace():
+            start -= 1
+        while end < len(sentence) and not sentence[end].isspace():
+            end += 1
+        if words and start < words[-1].end:
+            last = words[-1]
+            words[-1] = replace(last, end=max(last.end, end), last=place.last)
         else:
-            merged.append(place)
-    return merged
+            words.append(replace(place, start=start, end=end))
+    return words

@@ -71,6 +71,8 @@ class Request:
     """Whether the first failure ends it."""
     subtitles: str | None = None
     """The format of the subtitles beside each audio file; None is none."""
+    keep_going: bool = False
+    """Whether audio is accepted although it failed the attention check: it counts as done."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class Failure:
     """What the input calls it."""
     error: str
     """Why."""
+    spoken: bool = False
+    """Whether there is audio, which failed the attention check."""
 
 
 class Batch:
@@ -149,7 +153,7 @@ class Batch:
         claimed = []
         for job in self.jobs:
             entry = manifest.entries.get(job.path)
-            if entry is not None and entry.ok and entry.key == self._key(job):
+            if entry is not None and self._accepts(entry) and entry.key == self._key(job):
                 claimed.append((job, entry))
         stop = threading.Event()
 
@@ -170,6 +174,10 @@ class Batch:
             finally:
                 stop.set()  # or an interrupted run would first read all there is
 
+    def _accepts(self, entry: Entry) -> bool:
+        """Whether what an entry tells of is what was asked for, if it is still so."""
+        return entry.ok or (self._request.keep_going and entry.sha256 is not None)
+
     def _speak(
         self, engine: Engine, left: list[Job], manifest: Manifest, done: int
     ) -> dict[int, Failure]:
@@ -184,9 +192,10 @@ class Batch:
                 if not outcome.error:
                     spoken += 1
                     continue
-                where = f"{self._name}:{outcome.job.line}"
-                failures[outcome.job.index] = Failure(where, outcome.job.id, outcome.error)
-                if self._request.fail_fast:
+                where, there = f"{self._name}:{outcome.job.line}", bool(outcome.audio)
+                failure = Failure(where, outcome.job.id, outcome.error, there)
+                failures[outcome.job.index] = failure
+                if self._request.fail_fast and not (self._request.keep_going and there):
                     raise SpeechError(outcome.error, where=where, todo="the same command goes on")
         elapsed = time.perf_counter() - began
         self._on_event(

@@ -6,6 +6,9 @@ from dataclasses import astuple, dataclass
 
 WINDOW = 3
 """Symbols that an attention which is held to the text's order may go on in a decoder step."""
+TAIL = 24
+"""Frames that such an attention may stay at the last symbol, 0.28 s, before a silent gate no longer
+counts. The built-in voice's gate fires after 4 in the median, after 10 in 95 % of sentences."""
 
 
 @dataclass(frozen=True)

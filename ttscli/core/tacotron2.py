@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ttscli.core.configs import WINDOW, Tacotron2Config
+from ttscli.core.configs import Tacotron2Config
 from ttscli.core.noise import Generators, row_generators
-from ttscli.core.tacotron2_layers import Decoder, Encoder, Postnet, length_mask
+from ttscli.core.tacotron2_layers import Decoder, Encoder, Postnet, length_mask, reading_ends
 
 MASK_CHUNK = 64
 """Decoder steps whose dropout masks are drawn at once."""
@@ -36,7 +36,7 @@ class Tacotron2Output:
     gate: Tensor
     """Logits of "this is the end": (B, F)."""
     hit_limit: Tensor
-    """Rows that ran into the step limit, their gate silent to the last: (B,), bool."""
+    """Rows that ran into the step limit before they came to an end: (B,), bool."""
 
 
 class Tacotron2(nn.Module):
@@ -119,7 +119,7 @@ class Tacotron2(nn.Module):
                 None is seed 0 for each row.
             max_steps: decoder steps after which a row is stopped; `step_limit` of its text if None.
             constrained: rows (B,) that read strictly onwards: the attention stays within
-                `forward_window`, and the gate is not heeded before that has come to the end.
+                `forward_window`, which also tells when they end, see `reading_ends`.
             check: is called before each step, and may raise to stop the work.
 
         Returns:
@@ -146,8 +146,8 @@ class Tacotron2(nn.Module):
             frames[:, done], gates[:, done], weights[:, done] = frame, gate, state.history[:, 0]
             fired = torch.sigmoid(gate) > self.config.gate_threshold
             if constrained is not None:
-                left = lengths.to(gate.device) - 1 - state.history[:, 0].argmax(1)
-                fired &= ~constrained | (left <= WINDOW)
+                ends = reading_ends(fired, weights[:, : done + 1], lengths.to(gate.device), r)
+                fired = torch.where(constrained, ends, fired)
             ended = torch.where((ended < 0) & fired & (done < limits), done, ended)
             done += 1
             if bool(((ended >= 0) | (done >= limits)).all()):

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ttscli.core.configs import WINDOW, Tacotron2Config
+from ttscli.core.configs import TAIL, WINDOW, Tacotron2Config
 
 
 def length_mask(lengths: Tensor, size: int) -> Tensor:
@@ -32,6 +32,26 @@ def forward_window(last: Tensor, mask: Tensor) -> Tensor:
     """
     ahead = torch.arange(last.shape[1], device=last.device) - last.argmax(1, keepdim=True)
     return mask & (ahead >= 0) & (ahead <= WINDOW)
+
+
+def reading_ends(fired: Tensor, weights: Tensor, lengths: Tensor, n_frames: int) -> Tensor:
+    """Which rows end with this step if their reading is held to the text's order: (B,).
+
+    The gate is heeded near the end of the text. Without it a reading ends when it has been at the
+    last symbol for a while; it cannot have left that in between.
+
+    Args:
+        fired: whether the gate says so (B,).
+        weights: of all the steps so far (B, steps, T).
+        lengths: symbols in each row (B,).
+        n_frames: of a step.
+    """
+    last = lengths - 1
+    ends = fired & (last - weights[:, -1].argmax(1) <= WINDOW)
+    tail = math.ceil(TAIL / n_frames)
+    if weights.shape[1] > tail:
+        ends |= weights[:, -1 - tail].argmax(1) == last
+    return ends
 
 
 class ConvolutionNorm(nn.Module):

@@ -7,12 +7,13 @@ P prenet's width; r frames of a decoder step. Hidden states of LSTMs are kept do
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from ttscli.core.configs import WINDOW, Tacotron2Config
+from ttscli.core.configs import TAIL, WINDOW, Tacotron2Config
 from ttscli.cpu.layers import (
     Array,
     LSTMCell,
@@ -48,6 +49,7 @@ class Decoder:
 
         c = config
         self.widths = c.prenet_dim, c.attention_rnn_dim, c.decoder_rnn_dim
+        self.tail = math.ceil(TAIL / c.n_frames_per_step)
         self.gate_threshold = np.array(logit(c.gate_threshold), np.float32)
         self.prenet = [beside(weight(f"prenet.layers.{i}.weight")) for i in range(2)]
 
@@ -110,7 +112,7 @@ class Decoding:
         self.steps = 0
         """How many have been made."""
         self.fired = False
-        """Whether the gate said at the last of them that the text has ended."""
+        """Whether the text ended with the last of them."""
         self._outputs = np.empty((limit, len(decoder.output)), np.float32)
         self.frames, self.gates = self._outputs[:, :-1], self._outputs[:, -1]
         self.alignment = np.empty((limit, len(memory)), np.float32)
@@ -211,8 +213,15 @@ class Decoding:
         self.last_frames = self.frames[self.steps]
         self.fired = bool(output[-1] > self._weights.gate_threshold)
         if self._constrained:
-            self.fired &= len(self._last) - 1 - int(self._last.argmax()) <= WINDOW
+            self.fired = self._reading_ends()
         self.steps += 1
+
+    def _reading_ends(self) -> bool:
+        """See `core.tacotron2_layers.reading_ends`."""
+        last, tail = len(self._last) - 1, self._weights.tail
+        if self.fired and last - int(self._last.argmax()) <= WINDOW:
+            return True
+        return self.steps >= tail and int(self.alignment[self.steps - tail].argmax()) == last
 
 
 def decode(decodings: Sequence[Decoding], check: Callable[[], None] = lambda: None) -> None:

@@ -35,13 +35,13 @@ class Output:
     mel: Array
     """Log-mel after the postnet: (M, F)."""
     length: int
-    """Frames before those of the step whose gate fired."""
+    """Frames before those of the step with which it ended."""
     alignment: Array
     """Attention weights: (F, T)."""
     gate: Array
     """Logits of "this is the end": (F,)."""
     hit_limit: bool
-    """Whether it ran into the step limit, its gate silent to the last."""
+    """Whether it ran into the step limit before it came to an end."""
 
 
 class Tacotron2:

@@ -6,6 +6,7 @@ of the attention's comparison; r frames of a decoder step, L steps.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from ttscli.core import tacotron2_layers as core
-from ttscli.core.configs import Tacotron2Config
+from ttscli.core.configs import TAIL, Tacotron2Config
 from ttscli.core.tacotron2 import MASK_CHUNK
 from ttscli.gpu.graphs import Recorder
 from ttscli.gpu.parts import AttentionWeights, LSTMWeights, Parts, PrenetWeights, choose_parts
@@ -55,7 +56,7 @@ class Decoded:
     steps: list[int]
     """How many each text took."""
     fired: list[bool]
-    """Whether its gate ended it."""
+    """Whether it came to its end, by the gate or as `core.tacotron2_layers.reading_ends` says."""
     broken: list[bool]
     """Whether it ended because its numbers were none any more."""
 
@@ -280,4 +281,5 @@ def _stacked(decoder: core.Decoder, device: torch.device, dtype: torch.dtype) ->
         output=stored(outputs[:, H:], outputs[:, :H]),
         output_bias=exact(torch.cat([decoder.projection.bias, decoder.gate.bias])),
         gate_threshold=c.gate_threshold,
+        tail=math.ceil(TAIL / c.n_frames_per_step),
     )

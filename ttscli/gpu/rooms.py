@@ -49,6 +49,8 @@ class StepWeights:
     """(n,), float32."""
     gate_threshold: float
     """Speech ends where the gate's probability rises above this."""
+    tail: int
+    """Steps at the last symbol after which a text that is held to its order ends without it."""
 
     @property
     def widths(self) -> tuple[int, int, int, int]:
@@ -108,6 +110,8 @@ class Room:
 
         Where that has not happened it is k.
         """
+        self._at_the_end = torch.zeros(rows, dtype=torch.int64, device=device)
+        """Steps of each text so far whose attention was at its last symbol."""
         self._sums = like.new_zeros(rows, 4 * A), like.new_zeros(rows, 4 * H)
         self._query = torch.zeros(rows, len(weights.query), device=device)
         self._run = self._steps if recorder is None else recorder.record(self._steps)
@@ -122,7 +126,7 @@ class Room:
         a = self.attended
         return [
             *self.states, self.attention_cell, self.decoder_cell, self.outputs[-1],
-            a.memory, a.keys, a.lengths, a.constrained, a.history,
+            self._at_the_end, a.memory, a.keys, a.lengths, a.constrained, a.history,
         ]  # fmt: skip
 
     def _buffers(self) -> list[Tensor]:
@@ -175,10 +179,17 @@ class Room:
         parts.product(context, hidden, w.output, w.output_bias, self.outputs[i + 1])
 
     def _look(self) -> None:
-        """Find out who has ended."""
+        """Find out who has ended, as `core.tacotron2_layers.reading_ends` does.
+
+        A text that is held to its order does not leave the last symbol: to count is enough.
+        """
         a, outputs = self.attended, self.outputs[1:]
         fired = torch.sigmoid(outputs[..., -1]) > self._weights.gate_threshold
-        fired &= (a.constrained == 0) | (a.lengths - 1 - self.alignments.argmax(2) <= WINDOW)
+        left = a.lengths - 1 - self.alignments.argmax(2)
+        waited = self._at_the_end + (left == 0).cumsum(0)
+        self._at_the_end.copy_(waited[-1])
+        held = a.constrained != 0
+        fired = (fired & (~held | (left <= WINDOW))) | (held & (waited > self._weights.tail))
         broken = ~outputs.isfinite().all(2)
         order = torch.arange(self.steps, device=outputs.device)[:, None]
         either = torch.stack([fired | broken, broken])

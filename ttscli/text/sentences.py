@@ -37,6 +37,8 @@ _BETWEEN_DIGITS = re.compile(r"(?<=.)(?=\d)")
 
 # What is never cut: a pronunciation, a number, a character.
 _ATOM = re.compile(rf"{BRACES.pattern}|[\d.,]{{1,{4 * MAX_NAMED_DIGITS // 3}}}|.", re.DOTALL)
+_CLOSING = re.compile(r"""(?<=\S)["'”’»)\]]{1,8}(?=\s|\Z)""")
+_OPENING = re.compile(r"""(?<=\s)["'“‘«(\[]{1,8}\Z""")
 _CLAUSE_END = re.compile(r"""([.,;:!?…—][)\]"'”’»]*\s|[。，、；：！？])\Z""")
 
 Reader = Callable[[str], Sequence[Span]]
@@ -213,7 +215,7 @@ def _sentences(text: str, spans: Sequence[Span]) -> Iterator[tuple[int, int]]:
     start = 0
     waiting = iter(spans)
     before, span = None, next(waiting, None)
-    for end in [*_sentence_ends(masked), len(text)]:
+    for end in [*(_beside_marks(text, end) for end in _sentence_ends(masked)), len(text)]:
         while span and span.end <= end:
             before, span = span, next(waiting, None)
         if (span and span.start < end) or (before and _goes_on(text, before, end)):
@@ -221,6 +223,16 @@ def _sentences(text: str, spans: Sequence[Span]) -> Iterator[tuple[int, int]]:
         if end > start:
             yield start, end
         start = end
+
+
+def _beside_marks(text: str, end: int) -> int:
+    """The end of a sentence, so that quotation marks that touch a word stay with it: which of them
+    are a pair is a guess."""
+    if closing := _CLOSING.match(text, end):
+        return closing.end()
+    near = max(0, end - 9)
+    opening = _OPENING.search(text[near:end]) if not text[end : end + 1].isspace() else None
+    return near + opening.start() if opening else end
 
 
 def _goes_on(text: str, before: Span, end: int) -> bool:

@@ -27,7 +27,7 @@ from ttscli.errors import UsageError
 from ttscli.readings import Reading, Spoken
 from ttscli.synthesizer import Synthesizer
 from ttscli.text.cleaners import english_cleaners
-from ttscli.text.sentences import split_sentences
+from ttscli.text.sentences import split_text
 from ttscli.training import teacher
 from ttscli.training.corpus import DITHER, to_record
 from ttscli.training.prosody import Nearness, compare
@@ -69,8 +69,11 @@ class Said:
 def say(voice: Synthesizer, text: str, seed: int = 0) -> Said:
     """Let the voice read a text."""
     readings = [
-        Reading(voice.frontend.encode(piece).ids, np.random.SeedSequence(seed, spawn_key=(i,)))
-        for i, piece in enumerate(split_sentences(text))
+        Reading(
+            voice.frontend.encode(piece.text, "." if piece.whole else ",").ids,
+            np.random.SeedSequence(seed, spawn_key=(i,)),
+        )
+        for i, piece in enumerate(split_text(text, read=voice.frontend.spans))
     ]
     pieces = list(voice.engine.speak(readings))
     found = [

@@ -141,12 +141,13 @@ def _word_rules() -> tuple[Matcher, ...]:
         money,
         roman,
         signs,
+        units,
     )
 
     return _compiled(
-        addresses.WORD_RULES, dates.WORD_RULES, figures.WORD_RULES, money.WORD_RULES,
-        abbreviations.WORD_RULES, roman.WORD_RULES, codes.WORD_RULES, letters.RULES,
-        signs.LETTER_RULES,
+        addresses.WORD_RULES, units.WORD_RULES, dates.WORD_RULES, figures.WORD_RULES,
+        money.WORD_RULES, abbreviations.WORD_RULES, roman.WORD_RULES, codes.WORD_RULES,
+        letters.RULES, signs.LETTER_RULES,
     )  # fmt: skip
 
 

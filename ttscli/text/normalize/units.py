@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ttscli.text.normalize import words
-from ttscli.text.normalize.rules import Rule, rest
+from ttscli.text.normalize.rules import Rule, rest, word_after, word_before
 from ttscli.text.normalize.words import FRACTION_SIGNS, NUMBER, SUPERSCRIPTS
 
 _REGULAR = """
@@ -75,6 +75,15 @@ _SPACED_NEVER = frozenset(
     ]
 ) - {"h", "s", "t", "bar"}
 _ATTACHED_NEVER = frozenset(["s", "T", "F", "K", "h"]) - {"h"}
+_OF_DECADES = frozenset("the his her their my your our its early mid late".split())
+_BEFORE_SECONDS = frozenset(
+    "in after within for every per took takes take wait waits waited last lasts lasted about least"
+    " most than next another under over exactly only just sleep".split()
+)
+_LASTING = frozenset(
+    "timeout timeouts delay delays interval intervals limit window countdown pause pauses clip"
+    " clips timer break wait".split()
+)
 _COMPOUND = r"[A-Za-zµμΩ%‰‱]{1,6}"
 
 
@@ -105,7 +114,7 @@ def _unit(match: re.Match[str]) -> tuple[str, str] | None:
         _SPACED_NEVER if spaced and match["space"] != "-" else _ATTACHED_NEVER
     ):
         dotted = symbol == "in" and match["dot"] and not rest(match).lstrip()[:1].islower()
-        if not dotted:
+        if not dotted and not (symbol == "s" and not spaced and _is_time(match)):
             return None
     one, many = UNITS[symbol]
     kind = {"sq": "square ", "cu": "cubic ", "fl": "fluid "}.get((area or "").strip(" ."), "")
@@ -121,6 +130,26 @@ def _unit(match: re.Match[str]) -> tuple[str, str] | None:
             what = f"{what} squared" if per == "s" else f"{_POWERS[per_power]} {what}"
         tail = f" per {what}"
     return kind + one + tail, kind + many + tail
+
+
+def _is_time(match: re.Match[str]) -> bool:
+    """Whether "30s" are seconds, and not a decade or several things with a number for a name."""
+    before, figure = word_before(match), match["high"] or match["low"]
+    if word_after(match).lower() in (_LASTING | {"later", "ago"}):
+        return True
+    if before.lower() in _OF_DECADES:
+        return False
+    if before.lower() in _BEFORE_SECONDS or "." in figure:
+        return True
+    plural = len(figure) > 2 or (figure[-1] == "0" and figure >= "20")
+    if plural:  # "80s music", "two 747s"
+        alone = match.start() == 0 and not rest(match).strip(" .!?")
+        return len(figure) == 2 and alone
+    return not any(map(str.isupper, before))  # "iPhone 5s"
+
+
+def _rate(match: re.Match[str]) -> str:
+    return f"{UNITS[match[1]][1]} per {UNITS[match[2]][0]}"
 
 
 def _figure(figure: str) -> str:
@@ -143,7 +172,7 @@ def _quantity(match: re.Match[str]) -> str | None:
     if unit is None:
         return None
     low, high = match["low"], match["high"]
-    joined = match["space"] == "-"
+    joined = match["space"] == "-" or word_after(match).lower() in _LASTING
     small = ("/" in low and " " not in low) or low in FRACTION_SIGNS
     one = unit[0] if joined or (not high and (low == "1")) else unit[1]
     if small and not high:
@@ -271,6 +300,14 @@ RULES = (
         "number",
         rf"(?P<low>{NUMBER})(?P<short>bn|mn|tn|[kM]|(?<=[.][0-9])B)(?![A-Za-z0-9])",
         _scaled,
+    ),
+)
+WORD_RULES = (
+    Rule(
+        "unit",
+        r"(km|mi|m|cm|mm|ft|[kKMGT]i?B|[kMG]b|mL|ml|L|l|kg|mg|g|kWh|px)/"
+        r"(hr|h|sec|s|min|day|mL|ml|L|l|kg|m)(?![A-Za-z0-9²³/'])",
+        _rate,
     ),
 )
 SIGN_RULES = (
