@@ -128,8 +128,7 @@ def decoder(setting: Setting) -> Iterator[Result]:
     for precision in ("fp16", "fp32"):
         theirs = setting.nvidia_tacotron2(precision, decoder=True)
         for batch in sizes.reading:
-            rate = setting.steps_per_second(precision, batch)
-            values = {} if rate is None else {"ttscli": rate}
+            values = {"ttscli": setting.steps_per_second(precision, batch)}
             if theirs is not None:
                 width = sizes.tacotron2.encoder_embedding_dim
                 memory = setting.random(batch, sizes.symbols, width).to(DTYPES[precision])

@@ -21,7 +21,10 @@ from ttscli.checkpoints import load_tacotron2, load_waveglow
 from ttscli.core.configs import Tacotron2Config, WaveGlowConfig
 from ttscli.core.tacotron2 import Tacotron2 as CoreTacotron2
 from ttscli.core.waveglow import WaveGlow as CoreWaveGlow
+from ttscli.gpu.tacotron2 import Tacotron2, steps_per_second
 from ttscli.gpu.waveglow import DTYPES, WaveGlow
+from ttscli.readings import Reading
+from ttscli.torch_engine import Models, TorchEngine
 from ttscli.vocoders import Vocoder
 
 ENOUGH = 2.0  # seconds of a measurement, after which three runs will do
@@ -197,32 +200,17 @@ class Setting:
         """Of no speech, but of its size."""
         return [2 * self.random(80, self.sizes.frames) - 5 for _ in range(batch)]
 
-    def steps_per_second(self, precision: str, batch: int) -> float | None:
-        """Of our decoder, if a GPU has one of its own."""
-        try:
-            from ttscli.gpu.tacotron2 import steps_per_second
-        except ImportError:
-            return None
+    def steps_per_second(self, precision: str, batch: int) -> float:
+        """Of our decoder."""
         sizes, core = self.sizes, self.tacotron2s()[0]
         where = str(self.device)
-        rate: float = steps_per_second(core, where, precision, batch, sizes.symbols, sizes.frames)
-        return rate
+        return steps_per_second(core, where, precision, batch, sizes.symbols, sizes.frames)
 
     def engine(self, vocoder: Vocoder, precision: str) -> Callable[[int, int], None]:
         """What speaks so many texts in batches of a size, each of as many frames."""
         core, where = self.tacotron2s()[0], str(self.device)
-        try:
-            from ttscli.gpu.tacotron2 import Tacotron2
-            from ttscli.readings import Reading
-            from ttscli.torch_engine import Models, TorchEngine
-
-            model = _Limited(Tacotron2(core, where, precision), self.sizes.frames)
-            engine = TorchEngine(Models(model, vocoder), where)
-        except ImportError:
-            from ttscli.engines import Reading, TorchEngine
-
-            model = _Limited(copy.deepcopy(core).to(where), self.sizes.frames)
-            engine = TorchEngine(model, vocoder, where)
+        model = _Limited(Tacotron2(core, where, precision), self.sizes.frames)
+        engine = TorchEngine(Models(model, vocoder), where)
         numbers = torch.randint(1, 148, (self.sizes.symbols,)).tolist()
 
         def speak(count: int, batch: int) -> None:

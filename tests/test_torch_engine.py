@@ -174,7 +174,7 @@ def test_nobody_reads_on_when_a_stream_is_left() -> None:
     left.set()
     engine._vocoding.submit(stopped.set).result(WAIT)
     engine._reading.submit(stopped.set).result(WAIT)
-    assert watched.order == ["read 40", "vocoded 40", "read 41"]
+    assert sorted(watched.order) == ["read 40", "read 41", "vocoded 40"]
 
 
 def test_a_sentence_may_be_spoken_again_in_the_middle_of_a_stream(tiny_voice: Path) -> None:
