@@ -55,7 +55,7 @@ def voice(
     steps: Annotated[int, typer.Option(help="Steps of Tacotron 2.")] = 12000,
     vocoder_steps: Annotated[int, typer.Option(help="Steps of the vocoder.")] = 12000,
     device: Annotated[str, typer.Option(help="Where to train: cpu or cuda.")] = "cpu",
-    sigma: Annotated[float, typer.Option(help="Noise of the finished vocoder.")] = 0.7,
+    sigma: Annotated[float, typer.Option(help="Noise of the finished vocoder.")] = 0.85,
 ) -> None:
     """Make a voice; stopped at any moment, the same command goes on where it was."""
     with _errors():

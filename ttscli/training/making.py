@@ -42,7 +42,7 @@ class Order:
     """How the vocoder is trained."""
     device: str = "cpu"
     """Where both are trained."""
-    sigma: float = 0.65
+    sigma: float = 0.85
     """Noise of the finished vocoder."""
 
 
