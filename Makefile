@@ -72,7 +72,7 @@ quality: .venv/train  ## measure the built-in voice on sentences it has not seen
 	$(BIN)/python -m ttscli.training quality $(if $(HELDOUT),$(HELDOUT)) --work $(WORK)
 
 voice: .venv/train  ## make a voice of TEXTS, a file with a sentence a line, or of RECORDINGS, a folder
-	$(BIN)/python -m ttscli.training voice "$(or $(RECORDINGS),$(TEXTS))" $(WORDS:%=--words %) $(START:%=--start %) $(OUT:%=--out %) --work $(WORK)
+	$(BIN)/python -m ttscli.training voice "$(or $(RECORDINGS),$(TEXTS))" $(if $(RECORDINGS),,$(WORDS:%=--words %)) $(START:%=--start %) $(OUT:%=--out %) --work $(WORK)
 
 clean:  ## remove what these targets made, but for work/, where a voice in training lives
 	rm -rf .venv build dist speech.wav .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -288,7 +288,7 @@ def test_a_voice_is_made_in_stages_and_gone_on_from(
     facts = making.make_voice(order, tmp_path / "work", lambda *progress: told.append(progress))
     stages = ["speech", "Tacotron 2", "pitch", "predicted mels", "vocoder"]
     assert list(dict.fromkeys(stage for stage, _, _ in told)) == stages
-    assert (facts.utterances, facts.start) == (8, "small")
+    assert (facts.utterances, facts.offered, facts.start) == (8, 8, "small")
     made = find_voice(tmp_path / "voice")
     speech = Synthesizer.from_voice(made)
     assert speech.frontend.encode("the").text == "{DH AH0}."
@@ -296,6 +296,19 @@ def test_a_voice_is_made_in_stages_and_gone_on_from(
     assert making.make_voice(order, tmp_path / "work", ignore_progress) == facts
     monkeypatch.setattr(Buzzes, "fingerprint", lambda self: "other")
     with pytest.raises(InputError, match="other texts"):
+        making.make_voice(order, tmp_path / "work", ignore_progress)
+
+
+class Misfits(Buzzes):
+    """A source whose speech does not fit its text."""
+
+    def speak(self, items: Sequence[str], scratch: Path) -> list[teacher.Utterance]:
+        return []
+
+
+def test_speech_of_which_nothing_can_be_used_is_an_error(tmp_path: Path) -> None:
+    order = making.Order(Misfits(), tmp_path / "voice")
+    with pytest.raises(InputError, match="none of the speech could be aligned"):
         making.make_voice(order, tmp_path / "work", ignore_progress)
 
 

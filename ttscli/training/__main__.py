@@ -60,6 +60,8 @@ def voice(
     """Make a voice; stopped at any moment, the same command goes on where it was."""
     with _errors():
         base = find_voice(start) if start else None
+        if words and speech.is_dir():
+            raise UsageError("--words is for a text list: recordings take the lexicon of --start")
         order = Order(_source(speech, tuple(words), base, work), out, base, shards)
         order = replace(
             order,
@@ -70,6 +72,9 @@ def voice(
         )
         with _progress() as on_progress:
             facts = make_voice(order, work, on_progress)
+        left = facts.offered - facts.utterances
+        note = f"; {left} left out: they do not fit their text" if left else ""
+        console.print(f"trained on {facts.utterances} utterances, {facts.hours:.1f} hours{note}")
         report = _report(str(out), _lines(_EVALUATION), work, pictures=4, noises=1)
         package.write_card(out, facts, report)
         console.print(f"the voice is in {out}")

@@ -166,7 +166,7 @@ class Corpus:
         for number, name in enumerate(self.names):
             self._audio.append(np.load(folder / f"{name}.audio.npy", mmap_mode="r"))
             self._mels.append(np.load(folder / f"{name}.mel.npy", mmap_mode="r"))
-            for line in (folder / f"{name}.jsonl").read_text("utf-8").split("\n"):
+            for line in (folder / f"{name}.jsonl").read_text("utf-8").splitlines():
                 record = _record(json.loads(line))
                 self.records.append(record)
                 self._places.append((number, record.audio_start, record.mel_start))

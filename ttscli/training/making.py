@@ -50,12 +50,12 @@ def make_voice(order: Order, work: Path, on_progress: OnProgress) -> package.Fac
     """Make the voice, with speech, states and logs in the folder `work`.
 
     Raises:
-        InputError: `work` holds the speech of another source.
+        InputError: `work` holds the speech of another source, or there is none to train on.
     """
     speech = work / "corpus"
     speech.mkdir(parents=True, exist_ok=True)
     _refuse_other_source(work, order.source)
-    names = _record(order, speech, on_progress)
+    names, offered = _record(order, speech, on_progress)
     acoustic = _train_tacotron2(order, speech, _folder(work / "tacotron2"), on_progress)
     voiced = names[:_VOCODER_SHARDS]
     _prepare_vocoder(acoustic, speech, voiced, order.device, on_progress)
@@ -70,6 +70,7 @@ def make_voice(order: Order, work: Path, on_progress: OnProgress) -> package.Fac
         start=order.start.name if order.start else None,
         hours=sum(record.samples for record in said.records) / MelConfig().sample_rate / 3600,
         utterances=len(said),
+        offered=offered,
         tacotron2_steps=order.tacotron2.steps,
         vocoder_steps=order.vocoder.steps,
         words=len(known),
@@ -77,8 +78,8 @@ def make_voice(order: Order, work: Path, on_progress: OnProgress) -> package.Fac
     )
 
 
-def _record(order: Order, speech: Path, on_progress: OnProgress) -> list[str]:
-    """Make the shards that are missing; returns the names of all."""
+def _record(order: Order, speech: Path, on_progress: OnProgress) -> tuple[list[str], int]:
+    """Make the shards that are missing; returns the names of all, and how much they are of."""
     planned = corpus.shards_of(order.source.items())
     names = list(planned)[: order.shards or None]
     missing = [name for name in names if not (speech / f"{name}.jsonl").exists()]
@@ -92,7 +93,9 @@ def _record(order: Order, speech: Path, on_progress: OnProgress) -> list[str]:
         for count, shard in enumerate(made, done + 1):
             shard.result()
             on_progress("speech", count, len(names))
-    return names
+    if not len(corpus.Corpus(speech)):
+        raise InputError("none of the speech could be aligned with its text", where=str(speech))
+    return names, sum(len(planned[name]) for name in names)
 
 
 def _train_tacotron2(

@@ -27,6 +27,8 @@ class Facts:
     """Hours of distinct speech that were trained on."""
     utterances: int
     """How many pieces it was cut into."""
+    offered: int
+    """How many there were; the rest could not be aligned with their text."""
     tacotron2_steps: int
     """Optimizer steps of Tacotron 2."""
     vocoder_steps: int

@@ -79,7 +79,7 @@ def paired_frames(mine: Floats, theirs: Floats) -> tuple[NDArray[np.int_], NDArr
     """Frames of two log-mels (M, F) that say the same, by dynamic time warping (Sakoe 1978)."""
     import dtw
 
-    found = dtw.dtw(mine.T.astype(float), theirs.T.astype(float), distance_only=False)
+    found = dtw.dtw(mine.T.astype(float), theirs.T.astype(float))
     return found.index1, found.index2
 
 
