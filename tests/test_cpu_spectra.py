@@ -15,7 +15,7 @@ from ttscli.core import denoiser as core_denoiser
 from ttscli.core import mel as core_mel
 from ttscli.core.configs import MelConfig
 from ttscli.cpu.layers import Array
-from ttscli.cpu.spectra import Denoiser, GriffinLim, Stft, bias_spectrum, mel_filterbank
+from ttscli.cpu.spectra import Denoiser, GriffinLim, MelGain, Stft, bias_spectrum, mel_filterbank
 from ttscli.cpu.waveglow import WaveGlow
 
 SIZES = [
@@ -72,7 +72,7 @@ class TestStft:
 
     def test_filtering_with_nothing_changes_nothing(self) -> None:
         audio = noise(50_001)
-        assert np.allclose(Stft(1024, 256, 1024).filter(audio, lambda x: x), audio, atol=1e-6)
+        assert np.allclose(Stft(1024, 256, 1024).filter(audio, lambda x, _: x), audio, atol=1e-6)
 
 
 class TestGriffinLim:
@@ -148,3 +148,50 @@ class TestDenoiser:
     def test_a_bias_is_a_list_of_magnitudes(self) -> None:
         with pytest.raises(ValueError, match=r"bias_spectrum must be \(bins,\)"):
             Denoiser(np.zeros((1, 513), np.float32))
+
+
+class TestMelGain:
+    """Equal to core, and what the audio lacks of its mel it brings back."""
+
+    @pytest.mark.parametrize("frames", [1, 2, 3, 86, 300])
+    @pytest.mark.parametrize("passes", [0, 1, 3])
+    def test_equals_core(self, frames: int, passes: int) -> None:
+        audio = noise(256 * frames)
+        wanted = np.random.default_rng(1).normal(-4, 2, (80, frames)).astype(np.float32)
+        pair = (torch.from_numpy(audio)[None], torch.from_numpy(wanted)[None])
+        expected = core_mel.MelGain(MelConfig(), passes)(*pair)[0]
+        assert relative(MelGain(MelConfig(), passes)(audio, wanted), expected) < 1e-5
+
+    def test_the_mel_comes_nearer_with_each_pass(self) -> None:
+        analyse, samples = core_mel.MelSpectrogram(), 256 * 85
+        buzz, hiss = voice(1.0)[:samples], noise(samples)
+        wanted = analyse(torch.from_numpy(buzz + hiss)[None])[0, :, :85].numpy()
+
+        def distance(passes: int) -> float:
+            audio = MelGain(MelConfig(), passes)(2 * buzz + noise(samples, 1) / 2, wanted)
+            again = analyse(torch.from_numpy(audio)[None])[0, :, :85].numpy()
+            return float(np.abs(again - wanted).mean())
+
+        assert distance(1) < distance(0) / 2
+        assert distance(2) < distance(1)
+
+    def test_audio_that_has_its_mel_already_is_left_alone(self, mel: Array) -> None:
+        frames = mel.shape[1] - 1
+        audio = voice(1.0)[: 256 * frames]
+        changed = MelGain(MelConfig(), 2)(audio, mel[:, :frames])
+        inner = slice(1024, -1024)  # the mel's last frames knew what came behind them
+        assert np.abs(changed - audio)[inner].max() < 1e-4 * np.abs(audio).max()
+
+    def test_what_no_filter_hears_stays(self) -> None:
+        """Above 8 kHz there is no mel that could say anything."""
+        time = np.arange(256 * 80) / 22050
+        audio = (0.1 * np.sin(2 * np.pi * 9000 * time)).astype(np.float32)
+        changed = MelGain(MelConfig(), 2)(audio, np.full((80, 80), 2, np.float32))
+        inner = slice(2048, -2048)
+        high = Stft(1024, 256, 1024)
+        before, after = np.abs(high(audio[inner])), np.abs(high(changed[inner]))
+        assert np.allclose(before[:, 400:], after[:, 400:], rtol=1e-3, atol=1e-3)
+
+    def test_silence_stays_silent(self) -> None:
+        audio = MelGain(MelConfig(), 2)(np.zeros(2560, np.float32), np.zeros((80, 10), np.float32))
+        assert not audio.any()

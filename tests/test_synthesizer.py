@@ -24,13 +24,13 @@ from ttscli import Speech, Synthesizer, devices
 from ttscli.audio import Samples
 from ttscli.checkpoints import load_tacotron2, load_waveglow, save_safetensors
 from ttscli.checkpoints.arrays import read_tacotron2
-from ttscli.core.configs import Tacotron2Config, WaveGlowConfig
+from ttscli.core.configs import MelConfig, Tacotron2Config, WaveGlowConfig
 from ttscli.core.denoiser import Denoiser, bias_spectrum
 from ttscli.core.tacotron2 import Tacotron2
 from ttscli.core.waveglow import WaveGlow
 from ttscli.cpu.noise import dropout_masks, normal_draws
 from ttscli.cpu.sharing import Each, StoppedError
-from ttscli.cpu.spectra import GriffinLim
+from ttscli.cpu.spectra import GriffinLim, MelGain
 from ttscli.cpu.tacotron2 import Tacotron2 as CpuTacotron2
 from ttscli.devices import choose_device
 from ttscli.engines import CpuEngine
@@ -45,10 +45,11 @@ from ttscli.events import (
     VoiceLoaded,
 )
 from ttscli.readings import Reading
+from ttscli.synthesizer import choose_voice
 from ttscli.text import text_to_sequence
 from ttscli.torch_engine import Models, TorchEngine
-from ttscli.vocoders import WaveGlowVocoder
-from ttscli.voices import find_voice
+from ttscli.vocoders import WaveGlowVocoder, load_cpu_vocoder, load_vocoder
+from ttscli.voices import Voice, find_voice
 
 TEXT = "Hello world. Is this a test? Yes, and it goes on for longer than the others do!"
 
@@ -416,6 +417,31 @@ def test_denoiser(tiny_voice: Path, tmp_path: Path) -> None:
     (stored / "bias.safetensors").write_bytes(b"no")
     with pytest.raises(VoiceError, match="no bias spectrum can be read here"):
         Synthesizer.from_voice(stored)
+
+
+def test_mel_gain(tiny_voice: Path) -> None:
+    """The voice's filter stands behind its own WaveGlow, in NumPy and in torch."""
+    plain = find_voice(tiny_voice)
+    filtered = replace(plain, mel_gain=2)
+    count = read_tacotron2(plain.tacotron2).config.n_mel_channels
+    mel = np.random.default_rng(0).normal(-4, 1, (count, 20)).astype(np.float32)
+    gain = MelGain(MelConfig(n_mels=count), 2)
+
+    def in_numpy(voice: Voice) -> Samples:
+        return load_cpu_vocoder("waveglow", voice, count)(mel, np.random.default_rng(1))
+
+    def in_torch(voice: Voice) -> Samples:
+        generators = [torch.Generator().manual_seed(1)]
+        vocoder = load_vocoder("waveglow", voice, count, "cpu")
+        return vocoder([torch.from_numpy(mel)], generators)[0].numpy()
+
+    for speak in (in_numpy, in_torch):
+        expected = gain(speak(plain), mel)
+        tolerance = 1e-5 * np.abs(expected).max()
+        np.testing.assert_allclose(speak(filtered), expected, atol=tolerance)
+        assert np.abs(expected - speak(plain)).max() > 100 * tolerance
+    own = choose_voice(filtered, waveglow=plain.waveglow)
+    assert own.mel_gain == 0, "the filter belongs to the voice's own WaveGlow"
 
 
 def test_own_checkpoints_and_lexicons(tiny_voice: Path, tmp_path: Path) -> None:

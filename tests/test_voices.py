@@ -54,6 +54,7 @@ def test_every_field(home: Path) -> None:
         "final_stop": True,
         "sigma": 1,
         "denoise": 0.01,
+        "mel_gain": 2,
     }
     files = {"lexicon": "lexicon.tsv", "denoiser": "bias.safetensors"}
     folder = make_voice(home / "voices" / "x", **fields, **files)
@@ -103,6 +104,9 @@ def test_messages_name_the_voice(home: Path, tmp_path: Path) -> None:
         ({"sigma": -1}, "sigma: -1 is not a number"),
         ({"denoise": float("nan")}, "denoise: nan is not a number"),
         ({"denoise": True}, "denoise: True is not a number"),
+        ({"mel_gain": 0.5}, "mel_gain: 0.5 is not a whole number from 0 to 10"),
+        ({"mel_gain": True}, "mel_gain: True is not a whole number"),
+        ({"mel_gain": 11}, "mel_gain: 11 is not a whole number"),
         ({"sample_rate": 22050.0}, "sample_rate: 22050.0 is not a sample rate"),
         ({"sample_rate": 0}, "sample_rate: 0 is not"),
         ({"name": 7}, "name: 7 is not a text"),

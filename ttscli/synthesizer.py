@@ -340,7 +340,7 @@ def choose_voice(
     if tacotron2 is not None:
         voice = replace(voice, tacotron2=Path(tacotron2), lexicon=None)
     if waveglow is not None:
-        voice = replace(voice, waveglow=Path(waveglow), denoiser=None)
+        voice = replace(voice, waveglow=Path(waveglow), denoiser=None, mel_gain=0)
     if sigma is not None:
         voice = replace(voice, sigma=check_amount("sigma", sigma))
     if denoise is not None:

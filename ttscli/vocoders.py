@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ttscli.core.denoiser import Denoiser
     from ttscli.core.harmonic_waveglow import HarmonicWaveGlow
-    from ttscli.core.mel import GriffinLim
+    from ttscli.core.mel import GriffinLim, MelGain
     from ttscli.core.waveglow import WaveGlow
     from ttscli.cpu.vocoders import CpuVocoder
 
@@ -72,6 +72,18 @@ class WaveGlowVocoder:
         return rows
 
 
+class MelGainVocoder:
+    """A vocoder, and behind it what brings the audio's mel to the one that it was made from."""
+
+    def __init__(self, vocoder: Vocoder, gain: MelGain) -> None:
+        self.vocoder, self.gain = vocoder, gain
+
+    def __call__(self, mels: Sequence[Tensor], generators: Sequence[Generator]) -> list[Tensor]:
+        """Audio (S,) for each log-mel (M, F); S = F * hop_length."""
+        rows = self.vocoder(mels, generators)
+        return [self.gain(row[None], mel[None])[0] for row, mel in zip(rows, mels, strict=True)]
+
+
 class GriffinLimVocoder:
     """Phases guessed from the spectrogram; no training, and the quality of none."""
 
@@ -107,6 +119,18 @@ def load_vocoder(
         from ttscli.core.mel import GriffinLim
 
         return GriffinLimVocoder(GriffinLim(_mel_config(voice, n_mels)).to(device))
+    waveglow = _load_waveglow(voice, n_mels, device, precision)
+    if voice.mel_gain == 0:
+        return waveglow
+
+    from ttscli.core.mel import MelGain
+
+    gain = MelGain(_mel_config(voice, n_mels), voice.mel_gain).to(device)
+    return MelGainVocoder(waveglow, gain)
+
+
+def _load_waveglow(voice: Voice, n_mels: int, device: str, precision: str) -> Vocoder:
+    """The WaveGlow of a voice in torch, with its denoiser."""
     model = load_waveglow(voice.waveglow).to(device)
     _check_mels(model.config.n_mel_channels, n_mels, voice)
     denoiser = _load_denoiser(voice, model, device) if voice.denoise else None
@@ -146,6 +170,19 @@ def load_cpu_vocoder(name: str, voice: Voice, n_mels: int) -> CpuVocoder:
         from ttscli.cpu.spectra import GriffinLim
 
         return vocoders.GriffinLimVocoder(GriffinLim(_mel_config(voice, n_mels)))
+    waveglow = _load_cpu_waveglow(voice, n_mels)
+    if voice.mel_gain == 0:
+        return waveglow
+
+    from ttscli.cpu.spectra import MelGain
+
+    return vocoders.MelGainVocoder(waveglow, MelGain(_mel_config(voice, n_mels), voice.mel_gain))
+
+
+def _load_cpu_waveglow(voice: Voice, n_mels: int) -> CpuVocoder:
+    """The WaveGlow of a voice in NumPy, with its denoiser."""
+    from ttscli.cpu import vocoders
+
     found = read_waveglow(voice.waveglow)
     _check_mels(found.config.n_mel_channels, n_mels, voice)
     if isinstance(found.config, HarmonicWaveGlowConfig):

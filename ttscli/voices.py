@@ -47,6 +47,8 @@ class Voice:
     """Strength of the bias remover that suits it, 0 is off."""
     denoiser: Path | None = None
     """WaveGlow's bias spectrum, where it was computed before."""
+    mel_gain: int = 0
+    """How often the audio is brought nearer to the mel that it was made from, 0 is off."""
 
 
 def find_voice(name: str | Path) -> Voice:
@@ -161,6 +163,12 @@ def _amount(_folder: Path, value: Any) -> float:
     return float(value)
 
 
+def _passes(_folder: Path, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 10:
+        raise ValueError(f"{value!r} is not a whole number from 0 to 10")
+    return value
+
+
 def _file(folder: Path, value: Any) -> Path:
     """A file in the folder: a voice from elsewhere must not reach out of its own."""
     name = _text(folder, value)
@@ -184,6 +192,7 @@ _READERS: dict[str, Callable[[Path, Any], Any]] = {
     "sigma": _amount,
     "denoise": _amount,
     "denoiser": _file,
+    "mel_gain": _passes,
 }
 
 

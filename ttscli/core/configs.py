@@ -9,6 +9,8 @@ WINDOW = 3
 TAIL = 24
 """Frames that such an attention may stay at the last symbol, 0.28 s, before a silent gate no longer
 counts. The built-in voice's gate fires after 4 in the median, after 10 in 95 % of sentences."""
+MEL_GAIN_LIMIT = 10.0
+"""What a pass of the mel-gain filter may at most multiply or divide by."""
 
 
 @dataclass(frozen=True)

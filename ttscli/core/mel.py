@@ -1,4 +1,4 @@
-"""Mel spectrograms from audio, and audio back from them by Griffin-Lim.
+"""Mel spectrograms from audio, audio back from them by Griffin-Lim, and audio brought to them.
 
 Tensor letters: B batch, F mel frames, M mel bins, S samples, K frequency bins (n_fft / 2 + 1).
 """
@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ttscli.core.configs import MelConfig
+from ttscli.core.configs import MEL_GAIN_LIMIT, MelConfig
 
 
 def hz_to_mel(hz: Tensor) -> Tensor:
@@ -135,3 +136,46 @@ class GriffinLim(nn.Module):
             phase = torch.sgn(rebuilt - previous * (self.momentum / (1 + self.momentum)))
             previous = rebuilt
         return self.stft.inverse(magnitude * phase, length)
+
+
+class MelGain(nn.Module):
+    """Brings the mel of audio to the one that it was made from.
+
+    What a vocoder says differs from its mel by the noise that it began with. Each bin of the
+    spectrum is scaled by the quotient of the mel that was wanted and the mel that is there, as the
+    filters over the bin have it; bins above all filters stay as they are.
+
+    Args:
+        config: of the mel.
+        passes: how often; the filters overlap, so that once does not bring all of it.
+    """
+
+    filterbank: Tensor
+    spread: Tensor
+
+    def __init__(self, config: MelConfig, passes: int) -> None:
+        super().__init__()
+        self.config, self.passes = config, passes
+        self.stft = Stft(config)
+        bank = mel_filterbank(config)
+        self.register_buffer("filterbank", bank, persistent=False)
+        total = bank.sum(0)
+        spread = (bank / total.clamp(min=torch.finfo(total.dtype).tiny)).T
+        self.register_buffer("spread", spread, persistent=False)
+        self.register_buffer("unheard", (total == 0).float()[:, None], persistent=False)
+
+    def forward(self, audio: Tensor, mel: Tensor) -> Tensor:
+        """The audio (B, S), S = F · hop_length, with its mel nearer to the log-mel (B, M, F)."""
+        samples, c = audio.shape[1], self.config
+        lacking = max(0, c.n_fft // 2 + 1 - samples)  # of what the edges reflect
+        # The samples end on a frame of their own: the last one once more.
+        target = torch.cat([mel, mel[:, :, -1:]], dim=2).exp()
+        for _ in range(self.passes):
+            spectrum = self.stft(F.pad(audio, (0, lacking)))
+            heard = spectrum[:, :, : target.shape[2]]
+            gain = target / (self.filterbank @ heard.abs()).clamp(min=c.floor)
+            gain = gain.clamp(1 / MEL_GAIN_LIMIT, MEL_GAIN_LIMIT)
+            scaled = heard * (self.spread @ gain + self.get_buffer("unheard"))
+            rest = spectrum[:, :, target.shape[2] :]
+            audio = self.stft.inverse(torch.cat([scaled, rest], dim=2), samples)
+        return audio

@@ -1,4 +1,4 @@
-"""Spectra in NumPy: the mel filters, the Fourier transform of frames, Griffin-Lim, the denoiser.
+"""Spectra in NumPy: mel filters, the Fourier transform of frames, Griffin-Lim, vocoders' filters.
 
 It is the arithmetic of `core.mel` and `core.denoiser`, time-major inside. Letters: F mel frames,
 M mel bins, S samples, K frequency bins (n_fft / 2 + 1).
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from ttscli.core.configs import MelConfig
+from ttscli.core.configs import MEL_GAIN_LIMIT, MelConfig
 from ttscli.cpu.layers import Array
 
 if TYPE_CHECKING:
@@ -81,12 +81,22 @@ class Stft:
         blocks = (spectrum[first : first + _BLOCK] for first in starts)
         return self._overlap_add(blocks, len(spectrum), length)
 
-    def filter(self, audio: Array, change: Callable[[Spectrum], Spectrum]) -> Array:
-        """The audio with its spectrum changed, a few frames (·, K) at a time."""
+    def filter(self, audio: Array, change: Callable[[Spectrum, int], Spectrum]) -> Array:
+        """The audio (S,) with its spectrum changed, a few frames (·, K) at a time.
+
+        Args:
+            audio: of any length.
+            change: is given a spectrum, and the number of its first frame.
+        """
+        # The reflection at the edges needs more samples than it mirrors.
+        samples = len(audio)
+        audio = np.pad(audio, (0, max(0, self.n_fft // 2 + 1 - samples)))
         frames = self._frames(audio)
         starts = range(0, len(frames), _BLOCK)
-        blocks = (change(self._transform(frames[first : first + _BLOCK])) for first in starts)
-        return self._overlap_add(blocks, len(frames), len(audio))
+        blocks = (
+            change(self._transform(frames[first : first + _BLOCK]), first) for first in starts
+        )
+        return self._overlap_add(blocks, len(frames), samples)
 
     def _frames(self, audio: Array) -> Array:
         """Overlapping frames, as a view: (F, n_fft)."""
@@ -186,21 +196,53 @@ class Denoiser:
         """The audio (S,) less `strength` times the bias; 0 changes nothing."""
         if not 0 <= strength < math.inf:
             raise ValueError(f"strength must be a finite number of at least 0, not {strength}")
-        samples = len(audio)
-        if strength == 0 or samples == 0:
+        if strength == 0 or len(audio) == 0:
             return audio
         bias = np.float32(strength) * self.bias_spectrum
 
-        def subtract(spectrum: Spectrum) -> Spectrum:
+        def subtract(spectrum: Spectrum, _first: int) -> Spectrum:
             magnitude = np.abs(spectrum)
             kept = np.maximum(magnitude - bias, 0)
             # Scaling keeps the phase; where the magnitude is 0 there is nothing to keep.
             spectrum *= kept / np.maximum(magnitude, _TINY)
             return spectrum
 
-        # The reflection at the edges needs more samples than it mirrors.
-        padded = np.pad(audio, (0, max(0, self.stft.n_fft // 2 + 1 - samples)))
-        return self.stft.filter(padded, subtract)[:samples]
+        return self.stft.filter(audio, subtract)
+
+
+class MelGain:
+    """Brings the mel of audio to the one that it was made from; see `core.mel.MelGain`.
+
+    Args:
+        config: of the mel.
+        passes: how often.
+    """
+
+    def __init__(self, config: MelConfig, passes: int) -> None:
+        self.config, self.passes = config, passes
+        self.stft = Stft(config.n_fft, config.hop_length, config.win_length)
+        self.filterbank = mel_filterbank(config)
+        total = self.filterbank.sum(0)
+        self.heard = total > 0
+        # What spreads a gain of each filter over the bins under it: (M, heard bins).
+        self.spread = self.filterbank[:, self.heard] / total[self.heard]
+
+    def __call__(self, audio: Array, mel: Array) -> Array:
+        """The audio (S,), S = F · hop_length, with its mel nearer to the log-mel (M, F)."""
+        # The samples end on a frame of their own: the last one once more.
+        target: Array = np.exp(np.concatenate([mel, mel[:, -1:]], axis=1).T)
+
+        def correct(spectrum: Spectrum, first: int) -> Spectrum:
+            wanted = target[first : first + len(spectrum)]
+            found = np.abs(spectrum[: len(wanted)]) @ self.filterbank.T
+            gain = wanted / np.maximum(found, np.float32(self.config.floor))
+            np.clip(gain, 1 / MEL_GAIN_LIMIT, MEL_GAIN_LIMIT, out=gain)
+            spectrum[: len(wanted), self.heard] *= gain @ self.spread
+            return spectrum
+
+        for _ in range(self.passes):
+            audio = self.stft.filter(audio, correct)
+        return audio
 
 
 def bias_spectrum(waveglow: WaveGlow, n_fft: int = 1024, hop_length: int = 256) -> Array:

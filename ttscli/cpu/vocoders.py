@@ -13,7 +13,7 @@ from ttscli.cpu.harmonic_waveglow import HarmonicWaveGlow
 from ttscli.cpu.layers import Array
 from ttscli.cpu.noise import normal_draws
 from ttscli.cpu.sharing import Each, in_turn
-from ttscli.cpu.spectra import Denoiser, GriffinLim
+from ttscli.cpu.spectra import Denoiser, GriffinLim, MelGain
 from ttscli.cpu.waveglow import WaveGlow
 
 
@@ -48,6 +48,17 @@ class WaveGlowVocoder:
         noise = normal_draws(generator, self.model.noise_shapes(mel.shape[1]))
         audio = self.model.infer(mel, self.sigma, noise, each)
         return audio if self.denoiser is None else self.denoiser(audio, self.strength)
+
+
+class MelGainVocoder:
+    """A vocoder, and behind it what brings the audio's mel to the one that it was made from."""
+
+    def __init__(self, vocoder: CpuVocoder, gain: MelGain) -> None:
+        self.vocoder, self.gain = vocoder, gain
+
+    def __call__(self, mel: Array, generator: np.random.Generator, each: Each = in_turn) -> Array:
+        """Audio (S,) of a log-mel (M, F), S = F * hop_length."""
+        return self.gain(self.vocoder(mel, generator, each), mel)
 
 
 class GriffinLimVocoder:

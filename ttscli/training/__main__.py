@@ -56,6 +56,9 @@ def voice(
     vocoder_steps: Annotated[int, typer.Option(help="Steps of the vocoder.")] = 12000,
     device: Annotated[str, typer.Option(help="Where to train: cpu or cuda.")] = "cpu",
     sigma: Annotated[float, typer.Option(help="Noise of the finished vocoder.")] = 0.85,
+    mel_gain: Annotated[
+        int, typer.Option(min=0, max=10, help="Passes of the mel-gain filter behind the vocoder.")
+    ] = 2,
 ) -> None:
     """Make a voice; stopped at any moment, the same command goes on where it was."""
     with _errors():
@@ -69,6 +72,7 @@ def voice(
             vocoder=replace(order.vocoder, steps=vocoder_steps),
             device=device,
             sigma=sigma,
+            mel_gain=mel_gain,
         )
         with _progress() as on_progress:
             facts = make_voice(order, work, on_progress)

@@ -44,6 +44,8 @@ class Order:
     """Where both are trained."""
     sigma: float = 0.85
     """Noise of the finished vocoder."""
+    mel_gain: int = 2
+    """Passes of the finished voice's mel-gain filter."""
 
 
 def make_voice(order: Order, work: Path, on_progress: OnProgress) -> package.Facts:
@@ -63,7 +65,7 @@ def make_voice(order: Order, work: Path, on_progress: OnProgress) -> package.Fac
     table, said = work / "lexicon.tsv", corpus.Corpus(speech)
     known = order.source.pronunciations(work)
     lexicon.write(table, lexicon.as_in_speech(known, said))
-    package.write_voice(order.out, acoustic.cpu(), flow.cpu(), table, order.sigma)
+    package.write_voice(order.out, acoustic.cpu(), flow.cpu(), table, order.sigma, order.mel_gain)
     return package.Facts(
         source=order.source.name,
         credit=order.source.credit,

@@ -85,6 +85,7 @@ def write_voice(
     vocoder: HarmonicWaveGlow,
     lexicon: Path,
     sigma: float,
+    mel_gain: int,
     description: str = "A small, fast English voice",
 ) -> None:
     """Write a voice folder; half precision suffices for its weights.
@@ -95,6 +96,7 @@ def write_voice(
         vocoder: the averaged model.
         lexicon: from `ttscli.training.lexicon.write`.
         sigma: standard deviation of the vocoder's noise.
+        mel_gain: passes of the filter that brings the audio to its mel.
         description: a sentence about the voice.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -113,5 +115,6 @@ def write_voice(
         "final_stop": True,
         "sigma": sigma,
         "denoise": 0,
+        "mel_gain": mel_gain,
     }
     (folder / "voice.json").write_text(json.dumps(voice, indent=2) + "\n", "utf-8")
