@@ -221,11 +221,13 @@ class MelGain:
     def __init__(self, config: MelConfig, passes: int) -> None:
         self.config, self.passes = config, passes
         self.stft = Stft(config.n_fft, config.hop_length, config.win_length)
-        self.filterbank = mel_filterbank(config)
-        total = self.filterbank.sum(0)
-        self.heard = total > 0
-        # What spreads a gain of each filter over the bins under it: (M, heard bins).
-        self.spread = self.filterbank[:, self.heard] / total[self.heard]
+        bank = mel_filterbank(config)
+        heard = np.flatnonzero(bank.sum(0))
+        self.heard = slice(heard[0], heard[-1] + 1)
+        """The bins under any filter: K' of them."""
+        self.filterbank = np.ascontiguousarray(bank[:, self.heard].T)
+        self.spread = bank[:, self.heard] / self.filterbank.sum(1)
+        """What shares a gain of each filter out to the bins under it: (M, K')."""
 
     def __call__(self, audio: Array, mel: Array) -> Array:
         """The audio (S,), S = F · hop_length, with its mel nearer to the log-mel (M, F)."""
@@ -234,10 +236,11 @@ class MelGain:
 
         def correct(spectrum: Spectrum, first: int) -> Spectrum:
             wanted = target[first : first + len(spectrum)]
-            found = np.abs(spectrum[: len(wanted)]) @ self.filterbank.T
+            heard = spectrum[: len(wanted), self.heard]
+            found = np.abs(heard) @ self.filterbank
             gain = wanted / np.maximum(found, np.float32(self.config.floor))
             np.clip(gain, 1 / MEL_GAIN_LIMIT, MEL_GAIN_LIMIT, out=gain)
-            spectrum[: len(wanted), self.heard] *= gain @ self.spread
+            heard *= gain @ self.spread
             return spectrum
 
         for _ in range(self.passes):
