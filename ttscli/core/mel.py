@@ -152,6 +152,7 @@ class MelGain(nn.Module):
 
     filterbank: Tensor
     spread: Tensor
+    unheard: Tensor
 
     def __init__(self, config: MelConfig, passes: int) -> None:
         super().__init__()
@@ -175,7 +176,7 @@ class MelGain(nn.Module):
             heard = spectrum[:, :, : target.shape[2]]
             gain = target / (self.filterbank @ heard.abs()).clamp(min=c.floor)
             gain = gain.clamp(1 / MEL_GAIN_LIMIT, MEL_GAIN_LIMIT)
-            scaled = heard * (self.spread @ gain + self.get_buffer("unheard"))
+            scaled = heard * (self.spread @ gain + self.unheard)
             rest = spectrum[:, :, target.shape[2] :]
             audio = self.stft.inverse(torch.cat([scaled, rest], dim=2), samples)
         return audio
