@@ -195,7 +195,22 @@ def test_tacotron2_learns_and_resumes(
     first, last = (json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines())
     assert last["mel"] < first["mel"]
     assert last["guide"] < first["guide"]
-    assert "post" in last
+    assert "post" in last and "contrast" in last
+
+
+def test_contrast_is_lost_by_blur_alone() -> None:
+    chance = torch.Generator().manual_seed(0)
+    mel = torch.randn(2, 40, 80, generator=chance)
+    spoken = torch.ones(2, 40, 1)
+    spoken[1, 30:] = 0
+    blurred = torch.nn.functional.avg_pool1d(mel.transpose(1, 2), 3, 1, 1).transpose(1, 2)
+    assert tacotron2.contrast_loss(mel, mel, spoken) == 0
+    assert tacotron2.contrast_loss(mel + 2, mel, spoken) < 1e-5
+    assert tacotron2.contrast_loss(blurred, mel, spoken) > 1
+    assert tacotron2.contrast_loss(mel * 1.5, mel, spoken) > 1
+    past_the_end = torch.where(spoken > 0, mel, 5)
+    past_the_end[1, 30:] += torch.randn(10, 80, generator=chance)
+    assert tacotron2.contrast_loss(past_the_end, mel, spoken) < 1e-5
 
 
 def add_pitch(speech: Path) -> None:
