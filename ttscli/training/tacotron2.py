@@ -2,8 +2,8 @@
 
 Beyond the paper's losses: the attention is guided by the teacher's phone times, an auxiliary head
 reads the frames from the attention's context alone, and frames fed back are dropped at random.
-Without these three a model this small speaks fluently and without meaning. What comes nearest to all
-that could be said is a blur: a fourth loss has the finished mels change as much as real ones.
+Without these three a model this small speaks fluently and without meaning. What comes nearest to
+all that could be said is a blur: a fourth loss has the finished mels change as much as real ones.
 
 Tensor letters: B batch, T symbols, F mel frames, M mel bins, D decoder steps.
 """
