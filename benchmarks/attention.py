@@ -67,7 +67,7 @@ class Said:
 def texts_of(lines: Sequence[str], count: int) -> list[tuple[str, str]]:
     """Texts, each with its kind: a half of them ordinary lines, the others hostile."""
     chance = random.Random(0)
-    words = sorted({word for line in lines for word in re.findall(r"[a-z']{2,}", line)})
+    words = sorted({word for line in lines for word in re.findall(r"\b[A-Za-z][a-z']+", line)})
 
     def line() -> str:
         return chance.choice(lines)
