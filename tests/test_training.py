@@ -308,7 +308,10 @@ def test_a_voice_is_made_in_stages_and_gone_on_from(
     speech = Synthesizer.from_voice(made)
     assert speech.frontend.encode("the").text == "{DH AH0}."
 
-    assert making.make_voice(order, tmp_path / "work", ignore_progress) == facts
+    told.clear()
+    assert making.make_voice(order, tmp_path / "work", lambda *now: told.append(now)) == facts
+    assert list(dict.fromkeys(stage for stage, _, _ in told)) == stages
+    assert all(done == total for _, done, total in told)
     monkeypatch.setattr(Buzzes, "fingerprint", lambda self: "other")
     with pytest.raises(InputError, match="other texts"):
         making.make_voice(order, tmp_path / "work", ignore_progress)

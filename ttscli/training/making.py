@@ -123,6 +123,7 @@ def _prepare_vocoder(
     with _pool() as pool:
         missing = [name for name in names if not (speech / f"{name}.pitch.npz").exists()]
         done = len(names) - len(missing)
+        on_progress("pitch", done, len(names))
         found = pool.map(vocoder.analyse_shard, [speech] * len(missing), missing)
         for count, _ in enumerate(found, done + 1):
             on_progress("pitch", count, len(names))

@@ -401,6 +401,7 @@ class Trainer:
         schedule = Schedule(recipe.peak_rate, recipe.end_rate, recipe.steps, recipe.hold)
         batches = self.batches()
         self.trainee.train()
+        self.on_step(self.state.step)
         while self.state.step < recipe.steps:
             step = self.state.step
             loss, parts = self.trainee.losses(

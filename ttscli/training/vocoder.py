@@ -284,6 +284,7 @@ class Trainer:
         """Run to the recipe's last step and return the averaged model."""
         recipe, means = self.recipe, Means()
         schedule = Schedule(recipe.peak_rate, recipe.end_rate, recipe.steps, recipe.hold)
+        self.on_step(recipe.pitch_steps + self.state.step)
         while self.state.step < recipe.steps:
             step = self.state.step
             chance = np.random.default_rng([recipe.seed, step])
