@@ -256,9 +256,11 @@ class Trainee(nn.Module):
         }
         if postnet:
             mask = spoken.transpose(1, 2)
-            finished = _finished(self.model, mel, mask)
-            parts["post"] = distance(finished)
-            parts["contrast"] = contrast_loss(finished, batch.mels, spoken)
+            parts["post"] = distance(_finished(self.model, mel, mask))
+            # For the postnet alone: the decoder's frames are fed back, where contrast could harm.
+            parts["contrast"] = contrast_loss(
+                _finished(self.model, mel.detach(), mask), batch.mels, spoken
+            )
         scale = {
             "guide": guide, "context": recipe.context_weight, "contrast": recipe.contrast_weight
         }  # fmt: skip
