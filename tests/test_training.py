@@ -23,6 +23,7 @@ from ttscli.training import (
     corpus,
     lexicon,
     loop,
+    losses,
     making,
     pitch,
     prosody,
@@ -204,13 +205,35 @@ def test_contrast_is_lost_by_blur_alone() -> None:
     spoken = torch.ones(2, 40, 1)
     spoken[1, 30:] = 0
     blurred = torch.nn.functional.avg_pool1d(mel.transpose(1, 2), 3, 1, 1).transpose(1, 2)
-    assert tacotron2.contrast_loss(mel, mel, spoken) == 0
-    assert tacotron2.contrast_loss(mel + 2, mel, spoken) < 1e-5
-    assert tacotron2.contrast_loss(blurred, mel, spoken) > 1
-    assert tacotron2.contrast_loss(mel * 1.5, mel, spoken) > 1
+    assert losses.contrast_loss(mel, mel, spoken) == 0
+    assert losses.contrast_loss(mel + 2, mel, spoken) < 1e-5
+    assert losses.contrast_loss(blurred, mel, spoken) > 1
+    assert losses.contrast_loss(mel * 1.5, mel, spoken) > 1
     past_the_end = torch.where(spoken > 0, mel, 5)
     past_the_end[1, 30:] += torch.randn(10, 80, generator=chance)
-    assert tacotron2.contrast_loss(past_the_end, mel, spoken) < 1e-5
+    assert losses.contrast_loss(past_the_end, mel, spoken) < 1e-5
+
+
+def test_contrast_is_taught_to_the_postnet_alone(speech: Path) -> None:
+    read, chance = corpus.Corpus(speech), random.Random(0)
+    trainee = tacotron2.Trainee(tacotron2.SMALL, torch.full((80,), -5.0))
+    batch = tacotron2.collate(read, [0], tacotron2.Recipe(), 2, chance)
+
+    def gradients(weight: float) -> tuple[torch.Tensor, torch.Tensor]:
+        torch.manual_seed(0)
+        recipe = tacotron2.Recipe(contrast_weight=weight)
+        trainee.zero_grad()
+        trainee.losses(batch, recipe, frame_drop=0.2, guide=1.0, postnet=True)[0].backward()
+        decoder, postnet = (
+            next(module.parameters()).grad
+            for module in (trainee.model.decoder.projection, trainee.model.postnet)
+        )
+        assert decoder is not None and postnet is not None
+        return decoder.clone(), postnet.clone()
+
+    (decoder, postnet), (same, other) = gradients(0), gradients(5)
+    torch.testing.assert_close(decoder, same)
+    assert not torch.allclose(postnet, other)
 
 
 def add_pitch(speech: Path) -> None:

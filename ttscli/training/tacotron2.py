@@ -29,6 +29,7 @@ from ttscli.core.tacotron2_layers import length_mask
 from ttscli.training.attention_loop import decode
 from ttscli.training.corpus import Corpus, to_sequence
 from ttscli.training.loop import Log, Means, OnStep, Schedule, TrainingState, ignore
+from ttscli.training.losses import END_STEPS, contrast_loss, gate_loss, guide_loss
 
 SMALL = Tacotron2Config(
     symbols_embedding_dim=256,
@@ -45,8 +46,6 @@ SMALL = Tacotron2Config(
     p_decoder_dropout=0.0,
 )
 """The built-in voice's sizes: 3.4 million parameters."""
-
-_END_STEPS = 2  # decoder steps of silence after the end, on which the gate is taught to fire
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Recipe:
     context_weight: float = 0.5
     """Weight of the auxiliary head on the attention's context."""
     contrast_weight: float = 0.5
-    """Weight of the finished mels' lack of contrast."""
+    """Weight of the difference in contrast of the finished mels."""
     frame_drop: tuple[float, float] = (0.4, 0.2)
     """Share of fed-back frames that are dropped, at the start and at the end."""
     postnet_from: int = 1000
@@ -134,7 +133,7 @@ def collate(
         letters = 1.0 if chance.random() < recipe.letters_utterance else recipe.letters_word
         sequences.append(to_sequence(corpus.records[index], letters, chance))
     steps = [-(-len(mel) // r) for mel in mels]
-    D, T = max(steps) + _END_STEPS, max(len(sequence.ids) for sequence in sequences)
+    D, T = max(steps) + END_STEPS, max(len(sequence.ids) for sequence in sequences)
     ids = torch.zeros(len(indices), T, dtype=torch.long)
     frames = torch.zeros(len(indices), D * r, mels[0].shape[1])
     positions = torch.zeros(len(indices), D)
@@ -250,8 +249,10 @@ class Trainee(nn.Module):
 
         parts = {
             "mel": distance(mel),
-            "gate": _gate_loss(gate.t(), batch.steps),
-            "guide": _guide_loss(weights.transpose(0, 1), batch, recipe.guide_width),
+            "gate": gate_loss(gate.t(), batch.steps),
+            "guide": guide_loss(
+                weights.transpose(0, 1), batch.positions, batch.steps, recipe.guide_width
+            ),
             "context": distance(self.context_head(context).transpose(0, 1).reshape(B, D * r, M)),
         }
         if postnet:
@@ -305,45 +306,6 @@ def predict_shard(
     partial = folder / f"{name}.predicted.partial.npy"
     np.save(partial, np.concatenate(found))
     partial.replace(folder / f"{name}.predicted.npy")
-
-
-def contrast_loss(mel: Tensor, true: Tensor, spoken: Tensor) -> Tensor:
-    """How much more or less log-mels change than the true ones, in time and from bin to bin.
-
-    The difference of the logarithms of the mean squared steps over an utterance, as global variance
-    (Toda and Tokuda, 2007) compares the variances.
-
-    Args:
-        mel: those that are judged (B, F, M).
-        true: those of the recordings (B, F, M).
-        spoken: 1 at the frames that count (B, F, 1).
-    """
-    losses = []
-    for axis, counts in ((1, spoken[:, 1:]), (2, spoken)):
-        mine, real = (
-            ((x.diff(dim=axis).square() * counts).sum(1) / counts.sum(1) + 1e-3).log()
-            for x in (mel, true)
-        )
-        losses.append((mine - real).abs().mean())
-    return torch.stack(losses).sum()
-
-
-def _gate_loss(gate: Tensor, steps: Tensor) -> Tensor:
-    """Cross entropy of the gate (B, D); the few steps where it fires weigh five times."""
-    position = torch.arange(gate.shape[1], device=gate.device)
-    fired = (position >= steps[:, None] - 1).to(gate)
-    weight = (position < steps[:, None] + _END_STEPS) * (1 + 4 * fired)
-    losses = F.binary_cross_entropy_with_logits(gate, fired, reduction="none")
-    return (losses * weight).sum() / (position < steps[:, None] + _END_STEPS).sum()
-
-
-def _guide_loss(weights: Tensor, batch: Batch, width: float) -> Tensor:
-    """−log of the attention (B, D, T) that lies near the symbol that sounds, over speech."""
-    symbol = torch.arange(weights.shape[2], device=weights.device)
-    nearness = torch.exp(-((symbol - batch.positions[:, :, None]) ** 2) / (2 * width**2))
-    surprise = -torch.log((weights * nearness).sum(2) + 1e-4)
-    spoken = length_mask(batch.steps, weights.shape[1])
-    return (surprise * spoken).sum() / spoken.sum()
 
 
 def _between(step: int, first: float, last: float, start: int, end: int) -> float:
