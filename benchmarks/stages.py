@@ -315,7 +315,7 @@ def show(results: list[Result], title: str) -> None:
         times = [result.seconds.get(name) for name in ("torch", "NVIDIA", "ttscli")]
         table.add_row(
             result.stage, result.size, str(result.batch),
-            *["" if t is None else f"{1000 * t:.4g} ms" for t in times],
+            *["" if t is None else f"{1000 * t:.4g} ms" if t < 1 else f"{t:.4g} s" for t in times],
             *["" if t is None else f"{t / ours:.2f} ×" for t in times[:2]],
             "" if result.share is None else f"{result.share:.0%} {result.bound}",
         )  # fmt: skip
