@@ -16,8 +16,9 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 def start(arguments: Sequence[str | Path], folder: Path, **streams: int) -> subprocess.Popen[bytes]:
     """Start the command in a folder; output and errors go to pipes unless `streams` say else."""
     folder.mkdir(exist_ok=True)
-    # A shell's background jobs ignore Ctrl-C, and what they start inherits that.
+    # Background jobs of a shell ignore Ctrl-C, those of nohup SIGHUP; what they start inherits it.
     code = "import signal, runpy; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "signal.signal(signal.SIGHUP, signal.SIG_DFL); "
     code += "runpy.run_module('ttscli', run_name='__main__')"
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],

@@ -443,6 +443,23 @@ def test_signals_leave_nothing(tiny_voice: Path, tmp_path: Path) -> None:
         assert list(folder.iterdir()) == []
 
 
+def test_nohup_keeps_it_speaking(tiny_voice: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        ["nohup", *COMMAND, "synth", "-v", tiny_voice, "This is a sentence. " * 200, "--json"],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    while b"sentence_spoken" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert [path.suffix for path in tmp_path.glob("speech*")] == [".wav"]
+
+
 def test_closed_pipe_ends_quietly(tiny_voice: Path, tmp_path: Path) -> None:
     arguments = ["synth", "-v", str(tiny_voice), "Hello. " * 10_000]
     folder = tmp_path / "here"
