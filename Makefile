@@ -95,7 +95,7 @@ clean:  ## remove what these targets made, but for work/, where a voice in train
 	touch $@
 
 .venv/kernels: .venv/dev requirements-kernels.lock
-	$(PIP) -r requirements-kernels.lock
+	$(BIN)/python -c "import triton" 2>/dev/null || $(PIP) -r requirements-kernels.lock
 	touch $@
 
 .venv/train: .venv/say requirements-train.lock

@@ -4,7 +4,8 @@
 as its inference.py runs them there: TorchScript, and half precision (`--fp16`). `--smoke` goes
 through all of it with tiny models on the CPU, to show that this script works. What fails is told in
 its row, and the rest goes on. Weights are random, of full size; no text ends by itself. NVIDIA's
-fp32 is torch's default, whose convolutions may round to TF32; ours does not.
+fp32 is torch's default, whose convolutions may round to TF32; ours does not. Where vocoders run by
+themselves, NVIDIA's draws its noise meanwhile, and ours is on the device before: see `noise`.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ def vocoded(
     work = batch * frames * flop(ours, range(ours.config.n_flows))
     share = work / seconds / setting.matrix_rate(precision)
     wanted = {1: "≥ 3 ×", 8: "≥ 40 %"}.get(batch, "") if precision == "fp16" else ""
-    what = f"WaveGlow {ours.config.n_channels}"
+    what = f"WaveGlow {ours.config.n_channels}, {type(ours.couplings[0].products).__name__}"
     return Result("waveglow", what, batch, precision, "samples/s", values, share, wanted)
 
 
@@ -127,6 +128,7 @@ def decoder(setting: Setting) -> Iterator[Result]:
     sizes = setting.sizes
     for precision in ("fp16", "fp32"):
         theirs = setting.nvidia_tacotron2(precision, decoder=True)
+        what = f"decoder, {setting.decoder_parts(precision)}"
         for batch in sizes.reading:
             values = {"ttscli": setting.steps_per_second(precision, batch)}
             if theirs is not None:
@@ -137,7 +139,7 @@ def decoder(setting: Setting) -> Iterator[Result]:
                     seconds = setting.seconds(lambda t=theirs, m=memory, n=lengths: t(m, n))
                 values["NVIDIA"] = sizes.frames / seconds
             wanted = {1: "≥ 15 ×", 32: "≥ 6 ×"}.get(batch, "") if precision == "fp16" else ""
-            yield Result("decoder", "decoder", batch, precision, "steps/s", values, None, wanted)
+            yield Result("decoder", what, batch, precision, "steps/s", values, None, wanted)
 
 
 def speech(setting: Setting) -> Iterator[Result]:
@@ -287,11 +289,11 @@ def measured(setting: Setting, parts: list[str], report: Callable[[Result], None
         try:
             for result in PARTS[name](setting):
                 report(result)
+            setting.collect()
         except Exception as error:
             traceback.print_exc()
             report(Result(name, "stopped here", error=told(error)))
             good = False
-        setting.collect()
         sys.stderr.write(f"{name}: {time.perf_counter() - started:.0f} s\n")
     return good
 

@@ -21,6 +21,7 @@ from ttscli.checkpoints import load_tacotron2, load_waveglow
 from ttscli.core.configs import Tacotron2Config, WaveGlowConfig
 from ttscli.core.tacotron2 import Tacotron2 as CoreTacotron2
 from ttscli.core.waveglow import WaveGlow as CoreWaveGlow
+from ttscli.gpu.decoder import Decoder
 from ttscli.gpu.tacotron2 import Tacotron2, steps_per_second
 from ttscli.gpu.waveglow import DTYPES, WaveGlow
 from ttscli.readings import Reading
@@ -206,6 +207,12 @@ class Setting:
         where = str(self.device)
         return steps_per_second(core, where, precision, batch, sizes.symbols, sizes.frames)
 
+    def decoder_parts(self, precision: str) -> str:
+        """What our decoder computes a step with."""
+        core = self.tacotron2s()[0].decoder
+        decoder = Decoder(core, self.device, DTYPES[precision], graphs=False)
+        return type(decoder.parts).__name__
+
     def engine(self, vocoder: Vocoder, precision: str) -> Callable[[int, int], None]:
         """What speaks so many texts in batches of a size, each of as many frames."""
         core, where = self.tacotron2s()[0], str(self.device)
@@ -215,8 +222,11 @@ class Setting:
 
         def speak(count: int, batch: int) -> None:
             readings = (Reading(numbers, np.random.SeedSequence(i)) for i in range(count))
+            theirs = torch.backends.cudnn.allow_tf32
+            torch.backends.cudnn.allow_tf32 = False  # as where ttscli loads its models
             for _ in engine.speak(readings, batch):
                 pass
+            torch.backends.cudnn.allow_tf32 = theirs
 
         return speak
 

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -330,7 +330,7 @@ DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 Run = Callable[[Parts], list[Tensor]]
 
 
-def compare(fused: Parts, run: Run, dtype: torch.dtype) -> None:
+def compare(fused: Parts, run: Run, dtype: torch.dtype, single: float = 2e-6) -> None:
     """Both kinds of parts on the same random numbers; a rounding to half may go either way."""
     results = []
     for parts in (PlainParts(), fused):
@@ -338,7 +338,7 @@ def compare(fused: Parts, run: Run, dtype: torch.dtype) -> None:
         results.append(run(parts))
     for plain, other in zip(*results, strict=True):
         assert plain.dtype == other.dtype and bool(plain.isfinite().all())
-        tolerance = 2e-6 if plain.dtype == torch.float32 else torch.finfo(dtype).eps
+        tolerance = single if plain.dtype == torch.float32 else torch.finfo(dtype).eps
         worst = (plain.float() - other.float()).abs().max() / plain.float().abs().max()
         assert float(worst) <= tolerance
 
@@ -411,7 +411,9 @@ def test_the_attentions_kernel(fused: Parts, dtype: torch.dtype, symbols: int, t
         assert not bool(alignment[~inside].any())
         return [alignment, history, state]
 
-    compare(fused, run, dtype)
+    # With a memory of halves, a GPU's matrix units round the location's product to TF32.
+    rounded = DEVICE == "cuda" and dtype != torch.float32
+    compare(fused, run, dtype, single=2e-3 if rounded else 2e-6)
 
 
 def test_a_compiler_takes_the_kernels() -> None:
@@ -468,7 +470,8 @@ def test_kernels_that_fail_their_trial_are_not_chosen(monkeypatch: pytest.Monkey
     monkeypatch.setattr("importlib.util.find_spec", lambda name: made.append(name) or True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     monkeypatch.setattr(torch.cuda, "device", nullcontext)
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: made.append("waited"))
+    stream = SimpleNamespace(synchronize=lambda: made.append("waited"))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
 
     def fails(parts: Parts) -> None:
         raise RuntimeError("Failed to find C compiler")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import gc
 import importlib
+import math
 import os
 import subprocess
 import sys
@@ -11,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import parity
@@ -26,9 +29,10 @@ from ttscli.core.configs import WaveGlowConfig
 from ttscli.core.denoiser import Denoiser as CoreDenoiser
 from ttscli.core.waveglow import WaveGlow as CoreWaveGlow
 from ttscli.gpu import coupling_net
-from ttscli.gpu.captured import MOST_LENGTHS, CapturedSteps
+from ttscli.gpu.captured import MOST_FRAMES, CapturedSteps
 from ttscli.gpu.coupling_net import Fused, FusedGate, Layer, Plain, Products
 from ttscli.gpu.denoiser import Denoiser
+from ttscli.gpu.graphs import Recorder
 from ttscli.gpu.tape import lay
 from ttscli.gpu.vocoder import WaveGlowVocoder
 from ttscli.gpu.waveglow import DTYPES, WaveGlow
@@ -237,6 +241,14 @@ class TestDenoiser:
             assert not torch.equal(ours, row)
             torch.testing.assert_close(ours, core(row[None], 0.3)[0], atol=1e-6, rtol=0)
 
+    def test_what_is_no_number_stays_in_its_row(self) -> None:
+        rows = [torch.ones(n) * torch.linspace(0, 1, n) for n in (5000, 3000, 4000)]
+        rows[1][7] = math.nan
+        denoiser = Denoiser(CoreDenoiser(torch.ones(513)))
+        before, _, after = denoiser(rows, 0.3)
+        for ours, row in ((before, rows[0]), (after, rows[2])):
+            torch.testing.assert_close(ours, denoiser([row], 0.3)[0], atol=1e-6, rtol=0)
+
     def test_strength_0_changes_nothing(self) -> None:
         row = torch.ones(3000)
         assert torch.equal(Denoiser(CoreDenoiser(torch.ones(513)))([row], 0)[0], row)
@@ -299,7 +311,7 @@ class TestCapturedSteps:
             model.infer(mels, 0.7, noise)
             assert len(recorded) == expected
 
-    def test_few_lengths_are_held(self) -> None:
+    def test_no_more_frames_are_recorded_than_allowed(self) -> None:
         def step(k: int, x: Tensor, mel: Tensor, mask: Tensor) -> Tensor:
             return x + k
 
@@ -310,21 +322,64 @@ class TestCapturedSteps:
             return work
 
         steps = CapturedSteps(step, record)
-        for _ in range(2):
-            for length in range(1, MOST_LENGTHS + 9):
+        for _ in range(3):
+            for length in (MOST_FRAMES // 2, 3, MOST_FRAMES // 2, MOST_FRAMES // 2 - 3):
                 x = torch.ones(2 * length, 3)
-                assert torch.equal(
-                    steps(5, x, torch.ones(length, 2), torch.ones(2 * length)), x + 5
-                )
-        assert len(recorded) == MOST_LENGTHS + 8
-        assert len(steps._held) == MOST_LENGTHS
+                for k in (0, 5):
+                    done = steps(k, x, torch.ones(length, 2), torch.ones(2 * length))
+                    assert torch.equal(done, x + k)
+        assert len(recorded) == 2 * len(steps._held)
+        assert sorted(steps._held) == [3, MOST_FRAMES // 2 - 3, MOST_FRAMES // 2]
 
-    def test_windows_have_no_more_lengths_than_are_held(self) -> None:
-        """Else each batch would record anew what another has made it give up."""
-        most = WaveGlow(CORES["tiny"]).window
-        tapes = [lay([frames], 4, 8, most) for frames in range(1, 5000)]
-        lengths = {window.frames for tape in tapes for window in tape.windows}
-        assert 16 < len(lengths) <= MOST_LENGTHS
+
+class TestRecorder:
+    """Where a device refuses to record, the work is done as it is."""
+
+    class Device:
+        """What a recorder asks of torch.cuda; it ends recordings with an error if told to."""
+
+        def __init__(self, monkeypatch: pytest.MonkeyPatch, error: str) -> None:
+            self.error, self.stream = error, "current"
+            nothing = contextlib.nullcontext()
+            for name, value in {
+                "graph_pool_handle": object,
+                "Stream": lambda _: SimpleNamespace(wait_stream=lambda _: None),
+                "device": lambda _: nothing,
+                "stream": lambda _: nothing,
+                "current_stream": lambda: SimpleNamespace(wait_stream=lambda _: None),
+                "set_stream": lambda _: setattr(self, "stream", "current"),
+                "CUDAGraph": lambda: SimpleNamespace(replay=self.replay),
+                "graph": self.recording,
+            }.items():
+                monkeypatch.setattr(torch.cuda, name, value)
+
+        def replay(self) -> str:
+            return "replayed"
+
+        @contextlib.contextmanager
+        def recording(self, graph: object, **_: object) -> Iterator[None]:
+            assert not gc.isenabled()
+            self.stream = "recorder's"
+            yield
+            if self.error:
+                raise RuntimeError(self.error)
+            self.stream = "current"
+
+    @pytest.mark.parametrize("error", ["", "operation failed due to a previous error"])
+    def test_recording(self, monkeypatch: pytest.MonkeyPatch, error: str) -> None:
+        device, done = self.Device(monkeypatch, error), []
+
+        def work() -> None:
+            done.append(device.stream)
+
+        recorder = Recorder(torch.device("cuda"))
+        told = pytest.warns(RuntimeWarning, match=error) if error else contextlib.nullcontext()
+        with told:
+            again = recorder.record(work)
+        assert done == ["current", "recorder's"]
+        assert again == (work if error else device.replay)
+        assert device.stream == "current"
+        assert gc.isenabled()
 
 
 KERNELS = "ttscli.gpu.waveglow_kernels"
@@ -465,15 +520,23 @@ class TestOnGpu:
         config = WaveGlowConfig(n_channels=256, n_flows=4, n_early_every=2)
         return make_core(config).cuda()
 
+    @pytest.fixture(scope="class")
+    def truth(self, core: CoreWaveGlow) -> list[Tensor]:
+        mels = random_mels(core.config, [200, 33])
+        noise = WaveGlow(core).draw([200, 33], generators(2))
+        return [exact(core, mel, draws) for mel, draws in zip(mels, noise, strict=True)]
+
     @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
     @pytest.mark.parametrize("graphs", [False, True])
-    def test_equals_core(self, core: CoreWaveGlow, precision: str, graphs: bool) -> None:
+    def test_equals_core(
+        self, core: CoreWaveGlow, truth: list[Tensor], precision: str, graphs: bool
+    ) -> None:
         model = WaveGlow(core, precision, graphs=graphs, window=128)
         mels = [mel.cuda() for mel in random_mels(core.config, [200, 33])]
         noise = model.draw([200, 33], generators(2))
         for _ in range(3):  # as it is, recorded, replayed
-            for mel, draws, audio in zip(mels, noise, model.infer(mels, 0.7, noise), strict=True):
-                assert relative(audio, exact(core, mel, draws)) < TOLERANCE[precision]
+            for audio, expected in zip(model.infer(mels, 0.7, noise), truth, strict=True):
+                assert relative(audio, expected) < TOLERANCE[precision]
 
     @pytest.mark.parametrize("precision", ["fp32", "fp16"])
     def test_graphs_change_nothing(self, core: CoreWaveGlow, precision: str) -> None:

@@ -22,6 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 from ttscli.core.tacotron2 import Tacotron2Output
 from ttscli.devices import device_errors
 from ttscli.errors import UsageError
+from ttscli.gpu.graphs import RECORDING
 from ttscli.gpu.transfer import Sent
 from ttscli.readings import Reading, Spoken, Waiting
 from ttscli.tempo import stretched
@@ -198,7 +199,8 @@ class _Lane:
         self._stream: torch.cuda.Stream | None = None
         if device.startswith("cuda"):
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch's own
-            torch.cuda.synchronize(device)  # what loading has begun
+            with RECORDING:
+                torch.cuda.synchronize(device)  # what loading has begun
         self._pool = ThreadPoolExecutor(1)
 
     def submit(self, function: Callable[..., _Result], *arguments: Any) -> Future[_Result]:

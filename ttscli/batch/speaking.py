@@ -275,4 +275,7 @@ def free_memory() -> None:
     if "torch" in sys.modules:
         import torch
 
-        torch.cuda.empty_cache()
+        from ttscli.gpu.graphs import RECORDING
+
+        with RECORDING:
+            torch.cuda.empty_cache()

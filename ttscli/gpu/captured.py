@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,7 +9,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-MOST_LENGTHS = 32  # whose steps stay recorded: as many as windows have
+MOST_FRAMES = 8192
+"""Of all lengths together whose steps are recorded: a graph keeps the memory that it takes."""
 
 Step = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 Replay = Callable[[], None]
@@ -29,21 +29,19 @@ class CapturedSteps:
     def __init__(self, step: Step, record: Callable[[Replay], Replay]) -> None:
         self._step, self._record = step, record
         self._seen: dict[int, set[int]] = {}
-        self._held: OrderedDict[int, _Held] = OrderedDict()
+        self._held: dict[int, _Held] = {}
 
     def __call__(self, k: int, x: Tensor, mel: Tensor, mask: Tensor) -> Tensor:
         """The step's result, which the next call may overwrite."""
         length = len(mel)
         seen = self._seen.setdefault(length, set())
-        if k not in seen:
+        full = length not in self._held and sum(self._held) + length > MOST_FRAMES
+        if k not in seen or full:
             seen.add(k)
             return self._step(k, x, mel, mask)
         if length not in self._held:
             like = torch.empty_like
             self._held[length] = _Held(like(x), like(mel), like(mask), like(x))
-            if len(self._held) > MOST_LENGTHS:
-                self._held.popitem(last=False)
-        self._held.move_to_end(length)
         held = self._held[length]
         held.x.copy_(x)
         held.mel.copy_(mel)

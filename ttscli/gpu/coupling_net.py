@@ -142,7 +142,7 @@ def choose_products(
         with suppress(Exception):  # whatever it is that they lack, there is another way
             trial(products)
             if device.type == "cuda":
-                torch.cuda.synchronize(device)
+                torch.cuda.current_stream(device).synchronize()
             return products
     return Plain()
 

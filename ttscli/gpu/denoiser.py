@@ -55,7 +55,8 @@ class Denoiser:
         inside = torch.cat(valid)[: 1 - n_fft // hop, None]
         frames = torch.cat(pieces).unfold(0, n_fft, hop) * window
         changed = torch.fft.irfft(self._subtracted(torch.fft.rfft(frames), strength), n_fft)
-        audio = _overlapped(changed * window * inside, hop)
+        # A product would let what is no number in one row into the next.
+        audio = _overlapped((changed * window).masked_fill(inside == 0, 0), hop)
         audio /= _overlapped(window.square() * inside, hop).clamp(min=1e-11)
         starts = torch.tensor([0, *map(len, pieces)]).cumsum(0).tolist()
         return [

@@ -156,6 +156,6 @@ def choose_parts(device: torch.device, trial: Callable[[Parts], None]) -> Parts:
 
         fused = FusedParts()
         trial(fused)
-        torch.cuda.synchronize(device)
+        torch.cuda.current_stream(device).synchronize()
         return fused
     return plain
