@@ -25,6 +25,12 @@ REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference"
 PARITY_TESTS = {f"test_{name}.py" for name in ("tacotron2", "waveglow", "denoiser", "mel")}
 
 
+@pytest.fixture(autouse=True)
+def single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU's convolutions are not to round to TF32, as where ttscli loads its models."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+
+
 @pytest.fixture(scope="session")
 def reference() -> Path:
     """Folder of data computed with NVIDIA's own code; tests that need it skip without it."""

@@ -202,11 +202,11 @@ def test_rooms_are_kept_within_bounds() -> None:
     assert (first.rows, first.symbols) == (4, 32)
     assert rooms.room(4, 32) is first
     for rows in range(1, 65):
-        for symbols in (10, 40, 100, 500):
+        for symbols in range(20, 501, 40):
             room = rooms.room(rows, symbols)
             assert room.rows >= rows > room.rows // 2
             assert room.symbols >= symbols > room.symbols - 32
-    assert len(rooms.kept) == 24
+    assert len(rooms.kept) == 64
     assert list(rooms.kept)[-1] == (64, 512)
     rooms._most_bytes = 2 * room.nbytes
     rooms.room(64, 480)
@@ -330,7 +330,7 @@ DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 Run = Callable[[Parts], list[Tensor]]
 
 
-def compare(fused: Parts, run: Run, dtype: torch.dtype, single: float = 2e-6) -> None:
+def compare(fused: Parts, run: Run, dtype: torch.dtype, least: float = 0) -> None:
     """Both kinds of parts on the same random numbers; a rounding to half may go either way."""
     results = []
     for parts in (PlainParts(), fused):
@@ -338,9 +338,9 @@ def compare(fused: Parts, run: Run, dtype: torch.dtype, single: float = 2e-6) ->
         results.append(run(parts))
     for plain, other in zip(*results, strict=True):
         assert plain.dtype == other.dtype and bool(plain.isfinite().all())
-        tolerance = single if plain.dtype == torch.float32 else torch.finfo(dtype).eps
+        tolerance = 2e-6 if plain.dtype == torch.float32 else torch.finfo(dtype).eps
         worst = (plain.float() - other.float()).abs().max() / plain.float().abs().max()
-        assert float(worst) <= tolerance
+        assert float(worst) <= max(tolerance, least)
 
 
 def normal(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -413,7 +413,7 @@ def test_the_attentions_kernel(fused: Parts, dtype: torch.dtype, symbols: int, t
 
     # With a memory of halves, a GPU's matrix units round the location's product to TF32.
     rounded = DEVICE == "cuda" and dtype != torch.float32
-    compare(fused, run, dtype, single=2e-3 if rounded else 2e-6)
+    compare(fused, run, dtype, least=4e-3 if rounded else 0)
 
 
 def test_a_compiler_takes_the_kernels() -> None:
@@ -479,7 +479,8 @@ def test_kernels_that_fail_their_trial_are_not_chosen(monkeypatch: pytest.Monkey
     device = torch.device("cuda")
     assert choose_parts(device, lambda parts: None) == "fused"
     assert made == ["triton", "waited"]
-    assert isinstance(choose_parts(device, fails), PlainParts)
+    with pytest.warns(RuntimeWarning, match="C compiler"):
+        assert isinstance(choose_parts(device, fails), PlainParts)
     assert isinstance(choose_parts(torch.device("cpu"), lambda parts: None), PlainParts)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     assert isinstance(choose_parts(device, lambda parts: None), PlainParts)
@@ -493,7 +494,6 @@ def test_kernels_are_used_where_they_can_be(small: core.Tacotron2) -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("kernels", [True, False])
 def test_a_gpu_says_what_the_cpu_says(small: core.Tacotron2, kernels: bool) -> None:
-    torch.backends.cudnn.allow_tf32 = False
     model = Tacotron2(small, "cuda", parts=None if kernels else PlainParts())
     ids = ids_of("Hello world.")
     ours = model.infer(**on_gpu(batch([ids])))

@@ -29,7 +29,7 @@ from ttscli.core.configs import WaveGlowConfig
 from ttscli.core.denoiser import Denoiser as CoreDenoiser
 from ttscli.core.waveglow import WaveGlow as CoreWaveGlow
 from ttscli.gpu import coupling_net
-from ttscli.gpu.captured import MOST_FRAMES, CapturedSteps
+from ttscli.gpu.captured import MOST_FRAMES, SHORT, CapturedSteps
 from ttscli.gpu.coupling_net import Fused, FusedGate, Layer, Plain, Products
 from ttscli.gpu.denoiser import Denoiser
 from ttscli.gpu.graphs import Recorder
@@ -267,12 +267,14 @@ class TestChoice:
         working = Plain()
         ways = [self.Broken(), working, Plain()]
         monkeypatch.setattr(coupling_net, "_quickest_first", lambda *_: iter(ways))
-        model = WaveGlow(CORES["tiny"])
+        with pytest.warns(RuntimeWarning, match="no Broken"):
+            model = WaveGlow(CORES["tiny"])
         assert all(net.products is working for net in model.couplings)
 
     def test_plain_where_none_does(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(coupling_net, "_quickest_first", lambda *_: iter([self.Broken()]))
-        model = WaveGlow(CORES["tiny"])
+        with pytest.warns(RuntimeWarning, match="no Broken"):
+            model = WaveGlow(CORES["tiny"])
         assert all(type(net.products) is Plain for net in model.couplings)
 
 
@@ -322,63 +324,63 @@ class TestCapturedSteps:
             return work
 
         steps = CapturedSteps(step, record)
+        half = MOST_FRAMES // 2
         for _ in range(3):
-            for length in (MOST_FRAMES // 2, 3, MOST_FRAMES // 2, MOST_FRAMES // 2 - 3):
+            for length in (half, half + 1, half - 1, SHORT, 3):
                 x = torch.ones(2 * length, 3)
                 for k in (0, 5):
                     done = steps(k, x, torch.ones(length, 2), torch.ones(2 * length))
                     assert torch.equal(done, x + k)
         assert len(recorded) == 2 * len(steps._held)
-        assert sorted(steps._held) == [3, MOST_FRAMES // 2 - 3, MOST_FRAMES // 2]
+        assert sorted(steps._held) == [3, SHORT, half - 1, half]
 
 
 class TestRecorder:
     """Where a device refuses to record, the work is done as it is."""
 
     class Device:
-        """What a recorder asks of torch.cuda; it ends recordings with an error if told to."""
+        """What a recorder asks of torch.cuda; recordings end with an error if there is one."""
 
         def __init__(self, monkeypatch: pytest.MonkeyPatch, error: str) -> None:
-            self.error, self.stream = error, "current"
+            self.error, self.recording = error, False
             nothing = contextlib.nullcontext()
+            stream = SimpleNamespace(wait_stream=lambda _: None)
             for name, value in {
                 "graph_pool_handle": object,
-                "Stream": lambda _: SimpleNamespace(wait_stream=lambda _: None),
+                "Stream": lambda _: stream,
                 "device": lambda _: nothing,
                 "stream": lambda _: nothing,
-                "current_stream": lambda: SimpleNamespace(wait_stream=lambda _: None),
-                "set_stream": lambda _: setattr(self, "stream", "current"),
-                "CUDAGraph": lambda: SimpleNamespace(replay=self.replay),
-                "graph": self.recording,
+                "current_stream": lambda: stream,
+                "CUDAGraph": lambda: self,
             }.items():
                 monkeypatch.setattr(torch.cuda, name, value)
 
-        def replay(self) -> str:
-            return "replayed"
+        def replay(self) -> None: ...
 
-        @contextlib.contextmanager
-        def recording(self, graph: object, **_: object) -> Iterator[None]:
+        def capture_begin(self, pool: object, capture_error_mode: str) -> None:
             assert not gc.isenabled()
-            self.stream = "recorder's"
-            yield
+            assert capture_error_mode == "thread_local"
+            self.recording, self.pool = True, pool
+
+        def capture_end(self) -> None:
+            self.recording = False
             if self.error:
                 raise RuntimeError(self.error)
-            self.stream = "current"
 
     @pytest.mark.parametrize("error", ["", "operation failed due to a previous error"])
     def test_recording(self, monkeypatch: pytest.MonkeyPatch, error: str) -> None:
         device, done = self.Device(monkeypatch, error), []
 
         def work() -> None:
-            done.append(device.stream)
+            done.append(device.recording)
 
         recorder = Recorder(torch.device("cuda"))
         told = pytest.warns(RuntimeWarning, match=error) if error else contextlib.nullcontext()
         with told:
             again = recorder.record(work)
-        assert done == ["current", "recorder's"]
+        assert done == [False, True]
         assert again == (work if error else device.replay)
-        assert device.stream == "current"
+        assert (recorder._pool is device.pool) == (not error)
         assert gc.isenabled()
 
 
@@ -537,6 +539,17 @@ class TestOnGpu:
         for _ in range(3):  # as it is, recorded, replayed
             for audio, expected in zip(model.infer(mels, 0.7, noise), truth, strict=True):
                 assert relative(audio, expected) < TOLERANCE[precision]
+
+    def test_work_is_recorded(self) -> None:
+        x = torch.zeros(3, device="cuda")
+
+        def work() -> None:
+            x.add_(1)
+
+        again = Recorder(x.device).record(work)
+        assert again != work
+        again()
+        assert x.tolist() == [2, 2, 2]  # recording itself does nothing
 
     @pytest.mark.parametrize("precision", ["fp32", "fp16"])
     def test_graphs_change_nothing(self, core: CoreWaveGlow, precision: str) -> None:

@@ -9,8 +9,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-MOST_FRAMES = 8192
-"""Of all lengths together whose steps are recorded: a graph keeps the memory that it takes."""
+SHORT, MOST_FRAMES = 512, 8192
+"""Frames of a length that is always recorded, for a GPU waits most for what is short; and of all
+longer lengths together whose steps are recorded: a graph keeps the memory that it takes."""
 
 Step = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 Replay = Callable[[], None]
@@ -35,8 +36,7 @@ class CapturedSteps:
         """The step's result, which the next call may overwrite."""
         length = len(mel)
         seen = self._seen.setdefault(length, set())
-        full = length not in self._held and sum(self._held) + length > MOST_FRAMES
-        if k not in seen or full:
+        if k not in seen or self._too_much(length):
             seen.add(k)
             return self._step(k, x, mel, mask)
         if length not in self._held:
@@ -50,6 +50,11 @@ class CapturedSteps:
             held.replays[k] = self._record(partial(self._work, k, held))
         held.replays[k]()
         return held.result
+
+    def _too_much(self, length: int) -> bool:
+        if length <= SHORT or length in self._held:
+            return False
+        return sum(held for held in self._held if held > SHORT) + length > MOST_FRAMES
 
     def _work(self, k: int, held: _Held) -> None:
         held.result.copy_(self._step(k, held.x, held.mel, held.mask))

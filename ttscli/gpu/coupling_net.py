@@ -12,8 +12,8 @@ for rounding:
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -139,10 +139,13 @@ def choose_products(
     What Triton makes needs a C compiler and enough shared memory.
     """
     for products in _quickest_first(device, dtype, sizes):
-        with suppress(Exception):  # whatever it is that they lack, there is another way
+        try:
             trial(products)
             if device.type == "cuda":
                 torch.cuda.current_stream(device).synchronize()
+        except Exception as error:  # whatever it is that they lack, there is another way
+            warnings.warn(f"no {type(products).__name__}: {error!r}", RuntimeWarning, stacklevel=2)
+        else:
             return products
     return Plain()
 

@@ -6,7 +6,7 @@ import gc
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 
@@ -27,6 +27,7 @@ class Recorder:
         self._device, self._pool = device, torch.cuda.graph_pool_handle()
         # A stream for all of them: cuBLAS would keep memory for each new one.
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch's own
+        self._first: torch.cuda.CUDAGraph | None = None  # kept, so that the pool stays valid
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """What does the work again, over the same tensors: it is done once, and recorded.
@@ -36,22 +37,38 @@ class Recorder:
         with RECORDING, torch.cuda.device(self._device), _no_collection():
             current = torch.cuda.current_stream()
             self._stream.wait_stream(current)
-            with torch.cuda.stream(self._stream):
-                work()  # libraries and kernels get ready, which cannot be recorded
-            current.wait_stream(self._stream)
             try:
-                graph = torch.cuda.CUDAGraph()
-                # Others go on using the device meanwhile, which by default would be an error.
-                with torch.cuda.graph(
-                    graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
-                ):
-                    work()
+                with torch.cuda.stream(self._stream):
+                    work()  # libraries and kernels get ready, which cannot be recorded
+            finally:
+                current.wait_stream(self._stream)
+            try:
+                graph = self._recorded(work)
             except RuntimeError as error:
-                torch.cuda.set_stream(current)  # torch does not, where a recording cannot be ended
                 warnings.warn(f"no CUDA graph: {error}", RuntimeWarning, stacklevel=2)
+                self._leave_pool()
                 return work
+        self._first = self._first or graph
         replay: Callable[[], None] = graph.replay
         return replay
+
+    def _recorded(self, work: Callable[[], None]) -> torch.cuda.CUDAGraph:
+        """What `torch.cuda.graph` makes, which would first wait for the device and empty caches."""
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.stream(self._stream):
+            # Others go on using the device meanwhile, which by default would be an error.
+            graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+            try:
+                work()
+            finally:
+                graph.capture_end()
+        return graph
+
+    def _leave_pool(self) -> None:
+        """Have the allocator know that nothing is recorded: torch forgets that after an error."""
+        with suppress(Exception):
+            torch._C._cuda_endAllocateToPool(torch.cuda.current_device(), self._pool)
+        self._pool, self._first = torch.cuda.graph_pool_handle(), None
 
 
 @contextmanager

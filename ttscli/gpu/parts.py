@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -151,11 +151,14 @@ def choose_parts(device: torch.device, trial: Callable[[Parts], None]) -> Parts:
         return plain
     if torch.cuda.get_device_capability(device) < _OLDEST:
         return plain
-    with suppress(Exception), torch.cuda.device(device):  # whatever they lack, there is another way
+    try:
         from ttscli.gpu.decoder_kernels import FusedParts
 
         fused = FusedParts()
-        trial(fused)
-        torch.cuda.current_stream(device).synchronize()
-        return fused
-    return plain
+        with torch.cuda.device(device):
+            trial(fused)
+            torch.cuda.current_stream(device).synchronize()
+    except Exception as error:  # whatever they lack, there is another way
+        warnings.warn(f"no fused kernels: {error!r}", RuntimeWarning, stacklevel=2)
+        return plain
+    return fused

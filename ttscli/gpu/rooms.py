@@ -20,7 +20,7 @@ from ttscli.gpu.parts import Attended, AttentionWeights, LSTMWeights, Parts, Pre
 
 _SYMBOLS = 32  # texts are filled up to multiples of
 _MOST_BYTES = 1 << 30  # that rooms which wait for the next batch take
-_MOST_ROOMS = 24
+_MOST_ROOMS = 64
 
 
 @dataclass(frozen=True)

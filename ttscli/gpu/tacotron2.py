@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -21,6 +22,7 @@ from ttscli.core.tacotron2_layers import ConvolutionNorm, Encoder, Postnet, leng
 from ttscli.gpu.decoder import STEPS, Decoded, Decoder, Texts
 from ttscli.gpu.parts import Parts
 
+_MULTIPLE = 32  # symbols and frames are filled up to: cuDNN plans anew for each other length
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -78,6 +80,8 @@ class Tacotron2:
         The arguments are those of `core.tacotron2.Tacotron2.infer`; dropout is drawn where its
         generators live. A row whose numbers break ends there, with the broken frames.
         """
+        symbols = sequences.shape[1]
+        sequences = F.pad(sequences, (0, -symbols % _MULTIPLE))
         each = [int(length) for length in lengths.tolist()]
         held = [False] * len(each) if constrained is None else constrained.tolist()
         texts = Texts(
@@ -87,9 +91,9 @@ class Tacotron2:
             constrained=held,
             generators=row_generators(generator, len(each)) if prenet_dropout else None,
         )
-        return self._finish(self.decoder.decode(texts, check))
+        return self._finish(self.decoder.decode(texts, check), symbols)
 
-    def _finish(self, decoded: Decoded) -> Tacotron2Output:
+    def _finish(self, decoded: Decoded, symbols: int) -> Tacotron2Output:
         """Apply the postnet within each row's own frames, and repeat steps to frames."""
         M, r = self.config.n_mel_channels, self.config.n_frames_per_step
         B, L = decoded.gates.shape
@@ -98,13 +102,15 @@ class Tacotron2:
         )
         mask = length_mask(steps * r, L * r)[:, None]
         mel = decoded.frames.reshape(B, L * r, M).transpose(1, 2).masked_fill(~mask, 0)
-        residual = self._postnet(mel.to(self._dtype), mask)
+        filled, inside = (F.pad(x, (0, -(L * r) % _MULTIPLE)) for x in (mel, mask))
+        residual = self._postnet(filled.to(self._dtype), inside)[:, :, : L * r]
         own = mask.transpose(1, 2)
+        alignments = decoded.alignments[..., :symbols].repeat_interleave(r, 1)
         return Tacotron2Output(
             mel=mel + residual.float(),
             mel_before=mel,
             lengths=(steps - ended) * r,
-            alignments=decoded.alignments.repeat_interleave(r, 1).masked_fill(~own, 0),
+            alignments=alignments.masked_fill(~own, 0),
             gate=decoded.gates.repeat_interleave(r, 1),
             hit_limit=torch.tensor(
                 [not (f or b) for f, b in zip(decoded.fired, decoded.broken, strict=True)],
