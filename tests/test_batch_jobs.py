@@ -105,6 +105,11 @@ def test_unknown_format(path: str) -> None:
         ("text,seed\nHi.,1.5\n", "jobs.csv", "jobs.csv:2: column 'seed': '1.5' is not a whole"),
         ("text,sigma\nHi.,nan\n", "jobs.csv", "jobs.csv:2: column 'sigma': 'nan' is not a"),
         ("text,speed\nHi.,3\n", "jobs.csv", "jobs.csv:2: column 'speed': '3' is refused: the s"),
+        (
+            "text,pause\nHi.,601\n",
+            "jobs.csv",
+            "jobs.csv:2: column 'pause': '601' is refused: pause",
+        ),
         ("text,speed\nHi.,x\n", "jobs.csv", "jobs.csv:2: column 'speed': 'x' is not a number"),
         ("text,sample_rate\nHi.,1\n", "jobs.csv", "jobs.csv:2: column 'sample_rate': '1' is ref"),
         ("text,vocoder\nHi.,x\n", "jobs.csv", "jobs.csv:2: column 'vocoder': 'x' is neither"),

@@ -189,6 +189,32 @@ def test_json(run: Run) -> None:
     assert [json.loads(line)["event"] for line in streamed.err.splitlines()][-1] == "written"
 
 
+def test_the_text_is_not_replaced(run: Run) -> None:
+    text = Path("text.wav")
+    text.write_text("Hello.")
+    Path("link.wav").symlink_to(text)
+    for name in ("text.wav", "./link.wav"):
+        for options in (["-o", name], ["-o", "x.wav", "--subtitles", name]):
+            done = run("synth", "-f", "text.wav", *options)
+            told = f"ttscli: {name}: it is the text itself; name another\n"
+            assert (done.code, done.err) == (2, told)
+    assert text.read_text() == "Hello."
+    assert files() == ["link.wav", "text.wav"]
+
+
+def test_only_one_file_is_spoken(run: Run) -> None:
+    told = "join them: cat 'a b' c | ttscli synth"
+    assert_one_line_error(run("synth", "-f", "a b", "-f", "c"), 2, told)
+
+
+@pytest.mark.parametrize("columns", ["30", "40", "80"])
+def test_help_names_all_options(run: Run, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    shown = run("synth", "-h").out.decode()
+    for name in ("--paragraph-pause", "--sample-rate", "--subtitles", "--tacotron2"):
+        assert name in shown
+
+
 def test_verbose(run: Run) -> None:
     result = run("synth", "--verbose", "Hello.")
     assert "voice tiny on cpu in fp32, loaded in" in result.err
@@ -419,6 +445,17 @@ def test_bugs_and_memory_are_one_line(run: Run, monkeypatch: pytest.MonkeyPatch)
     fail(KeyboardInterrupt())
     assert run("synth", "Hi.") == Result(130, b"", "ttscli: stopped\n")
     assert files() == []
+
+
+def test_help_where_there_is_only_ascii() -> None:
+    done = subprocess.run(
+        [*COMMAND, "synth", "-h"],
+        env=ENVIRONMENT | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"3 ? --pause" in done.stdout
 
 
 # Processes of their own: signals, pipes, terminals. They start side by side, for importing torch

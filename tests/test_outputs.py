@@ -54,6 +54,12 @@ def test_speed_rate_and_subtitles_reach_the_files(command: Run, tiny_voice: Path
 @pytest.mark.parametrize(
     ("options", "why"),
     [
+        (["--pause", "601"], "pause must be from 0 to 600 seconds"),
+        (["--pause", "nan"], "pause must be from 0 to 600 seconds"),
+        (["--paragraph-pause", "1e300"], "paragraph_pause must be from 0 to 600 seconds"),
+        (["-o", "."], ".: it is a folder; name a file in it"),
+        (["-o", "new/"], "new/: it is a folder; name a file in it"),
+        (["-5"], "in front of a text that begins with a sign, put --"),
         (["--speed", "3"], "the speed must be from 0.5 to 2"),
         (["--sample-rate", "1"], "the sample rate must be from 4000 to 192000"),
         (["--subtitles", "x.txt"], "use one of .srt .vtt .json"),
@@ -111,6 +117,17 @@ def test_a_player_of_files_hears_each_sentence(
     assert (done.code, done.out) == (0, b"x.wav\n"), done.err
     pieces = Synthesizer.from_voice(tiny_voice).stream("Hi there. Bye. And?")
     assert (players / "heard").read_bytes() == b"".join(piece.wav() for piece in pieces)
+
+
+@pytest.mark.parametrize("name", ["aplay", "afplay"])
+def test_a_file_is_finished_whatever_the_player_does(
+    command: Run, players: Path, tiny_voice: Path, name: str
+) -> None:
+    player(players, "echo no sound card >&2; exit 1", name)
+    done = command("synth", "Hi there. " * 30, "--play", "-o", "x.wav")
+    assert (done.code, done.out) == (7, b"x.wav\n")
+    assert done.err == f"ttscli: {name}: no sound card; x.wav is whole\n"
+    assert Path("x.wav").read_bytes() == Synthesizer.from_voice(tiny_voice)("Hi there. " * 30).wav()
 
 
 @pytest.mark.parametrize("name", ["aplay", "afplay"])

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
+import shutil
 import signal
 import sys
 import traceback
@@ -23,6 +26,7 @@ from ttscli.errors import ClosedPipeError, InputError, SpeechError, TTSError, Us
 
 MOST_TEXT = 64 << 20  # bytes: two months of speech
 MOST_NAMED = 12  # failures; the manifest has all
+NARROW = 60  # columns, in which a table of options has no room for their names
 
 app = typer.Typer(
     name="ttscli",
@@ -82,6 +86,7 @@ def synth(
     file is printed: aplay "$(ttscli synth Hello world.)"
     """
     words = read_text(text, file)
+    keep_source(file, output, subtitles, plot)
     if explain:
         show_explained(words, voice, lexicon, emoji, json)
         return
@@ -222,8 +227,12 @@ def show_explained(text: str, voice: str, lexicon: str | None, emoji: bool, as_j
                     put(part)
 
 
-def read_text(arguments: Sequence[str] | None, file: str | None) -> str:
+def read_text(arguments: Sequence[str] | None, files: Sequence[str] | None) -> str:
     """The text to speak: the arguments, else a file, else what is piped in."""
+    if len(files or ()) > 1:
+        todo = f"join them: cat {shlex.join(files or ())} | ttscli synth"
+        raise UsageError("there are several files with -f", todo=todo)
+    file = files[0] if files else None
     if arguments and file:
         raise UsageError("there is text and a file with -f", todo="give one of them")
     if arguments:
@@ -239,6 +248,15 @@ def read_text(arguments: Sequence[str] | None, file: str | None) -> str:
     if not text.strip():
         raise InputError("the text is empty", where=file or "", todo='try: ttscli synth "Hello."')
     return text
+
+
+def keep_source(files: Sequence[str] | None, *outputs: str | None) -> None:
+    """Refuse outputs that would replace the text that is spoken."""
+    for file in files or ():
+        for output in outputs:
+            with suppress(OSError):  # where one is not there, they are two
+                if output is not None and Path(output).samefile(file) and Path(file).is_file():
+                    raise UsageError("it is the text itself", where=output, todo="name another")
 
 
 class Stopped(BaseException):
@@ -257,6 +275,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # what libraries tell programmers
+    if shutil.get_terminal_size().columns < NARROW:
+        app.rich_markup_mode = None
+    with suppress(AttributeError):
+        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # help, where it is ASCII
     try:
         with _stopped_by_signals():
             code = int(app(list(arguments), prog_name="ttscli", standalone_mode=False) or 0)
@@ -268,7 +290,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BaseException as caught:
         interrupted = isinstance(caught, (KeyboardInterrupt, typer.Abort))
         error = Stopped(signal.SIGINT) if interrupted else caught
-        if "--verbose" in arguments:
+        if "--verbose" in arguments and not isinstance(error, Stopped):
             traceback.print_exc()
         code, line = _in_words(error)
         for part in getattr(error, "errors", ()):
@@ -295,6 +317,8 @@ def _in_words(error: BaseException) -> tuple[int, str]:
         case _ if hasattr(error, "format_message"):  # Typer's; its class moved between releases
             command = getattr(getattr(error, "ctx", None), "command_path", "ttscli")
             line = f"{error.format_message()} (see {command} -h)"
+            if re.match("-[0-9.]", getattr(error, "option_name", "")):
+                line += "; in front of a text that begins with a sign, put --"
         case _:
             line = f"{type(error).__name__}: {error}; this is a bug, --verbose shows where"
     return getattr(error, "exit_code", 1), line

@@ -22,7 +22,7 @@ Text: TypeAlias = Annotated[
     list[str] | None, typer.Argument(metavar="TEXT", help="What to say.", show_default=False)
 ]
 TextFile: TypeAlias = Annotated[
-    str | None, option("-f --file", "FILE", "Read the text from a file.", _TEXT)
+    list[str] | None, option("-f --file", "FILE", "Read the text from a file.", _TEXT)
 ]
 Output: TypeAlias = Annotated[
     str | None,

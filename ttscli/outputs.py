@@ -68,7 +68,7 @@ def open_outputs(
         sample_rate: of the speech to come.
         on_event: takes what `open_audio` and `open_picture` report.
     """
-    outputs = Outputs()
+    outputs, beside = Outputs(), None
     with ExitStack() as stack:  # the audio is opened first, so that its path is reported last
         rate = check_sample_rate(targets.sample_rate or sample_rate)
         if targets.audio is not None:
@@ -90,7 +90,13 @@ def open_outputs(
 
             outputs.picture = stack.enter_context(open_picture(targets.plot, on_event))
         if targets.play:
-            from ttscli.play import open_player
+            from ttscli.play import PlayedBeside, open_player
 
-            outputs.player = stack.enter_context(open_player(sample_rate))
+            if targets.audio is None:
+                outputs.player = stack.enter_context(open_player(sample_rate))
+            else:
+                beside = PlayedBeside(open_player(sample_rate), targets.audio)
+                outputs.player = stack.enter_context(beside)
         yield outputs
+    if beside is not None and beside.failure is not None:
+        raise beside.failure

@@ -6,9 +6,10 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import IO, Protocol
 
 from ttscli.audio import Audio, Samples, stream_audio
@@ -65,6 +66,47 @@ def open_player(sample_rate: int) -> Iterator[Playing]:
     player = find_player(sample_rate)
     with _FilePlayer(player, sample_rate) if player.files else _piped(player, sample_rate) as out:
         yield out
+
+
+class PlayedBeside:
+    """Playing beside a file, which is finished whatever becomes of the player.
+
+    Args:
+        opened: the player.
+        path: of the file.
+    """
+
+    def __init__(self, opened: AbstractContextManager[Playing], path: str) -> None:
+        self._opened, self._path = opened, path
+        self._heard = True
+        self.failure: OutputError | None = None
+        """Why it was not heard to the end, when the player has been left."""
+
+    def __enter__(self) -> PlayedBeside:
+        self._playing = self._opened.__enter__()
+        return self
+
+    def write(self, samples: Samples) -> None:
+        """Play (S,) samples behind those before, if the player still takes them."""
+        if self._heard:
+            try:
+                self._playing.write(samples)
+            except OutputError:  # to be said when the player is left
+                self._heard = False
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._opened.__exit__(kind, error, trace)
+        except OutputError as failure:
+            if error is not None:
+                raise
+            todo = "" if self._path == "-" else f"{self._path} is whole"
+            self.failure = OutputError(failure.what, where=failure.where, todo=todo)
 
 
 @contextmanager

@@ -148,9 +148,11 @@ class Synthesizer:
             name, tacotron2=tacotron2, waveglow=waveglow, vocoder=vocoder, sigma=sigma,
             denoise=denoise,
         )  # fmt: skip
-        pause, speed = check_amount("pause", pause), check_speed(speed)
+        from ttscli.text.sentences import check_pause
+
+        pause, speed = check_pause("pause", pause), check_speed(speed)
         if paragraph_pause is not None:
-            paragraph_pause = check_amount("paragraph_pause", paragraph_pause)
+            paragraph_pause = check_pause("paragraph_pause", paragraph_pause)
         chosen = choose_device(device)
         precision = choose_precision(precision, chosen)
         frontend = Frontend.open(

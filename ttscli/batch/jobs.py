@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -119,6 +120,12 @@ def _speed(value: object) -> float:
     return float(_in_words(check_speed, _number(value, float)))
 
 
+def _pause(value: object) -> float:
+    from ttscli.text.sentences import check_pause
+
+    return float(_in_words(partial(check_pause, "pause"), _number(value, float)))
+
+
 def _sample_rate(value: object) -> int:
     return int(_in_words(check_sample_rate, _number(value, int)))
 
@@ -136,7 +143,7 @@ _OPTIONS = {
     "vocoder": _choice,
     "sigma": _amount,
     "denoise": _amount,
-    "pause": _amount,
+    "pause": _pause,
     "speed": _speed,
     "sample_rate": _sample_rate,
 }

@@ -56,17 +56,19 @@ class Keys:
 
     def head(self, options: VoiceOptions) -> str:
         """What is the same for all jobs with these options."""
-        from ttscli.synthesizer import check_amount, choose_voice
+        from ttscli.synthesizer import choose_voice
+        from ttscli.text.sentences import check_pause
 
         voice = choose_voice(
             options.voice, tacotron2=options.tacotron2, waveglow=options.waveglow,
             vocoder=options.vocoder, sigma=options.sigma, denoise=options.denoise,
         )  # fmt: skip
+        check_pause("paragraph_pause", options.paragraph_pause or 0)
         parts = {
             "version": __version__,
             "voice": self.content(voice),
             "vocoder": options.vocoder,
-            "pause": check_amount("pause", options.pause),
+            "pause": check_pause("pause", options.pause),
             "paragraph_pause": options.paragraph_pause,
             "emoji": options.emoji,
             "speed": check_speed(options.speed),
