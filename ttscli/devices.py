@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 from ttscli.errors import TemporaryError, UsageError
 
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
+RECORDING = threading.Lock()
+"""Held while work for a GPU is recorded, which stopping the whole device would end."""
 
 
 def choose_device(name: str) -> str:

@@ -148,8 +148,6 @@ class Synthesizer:
             name, tacotron2=tacotron2, waveglow=waveglow, vocoder=vocoder, sigma=sigma,
             denoise=denoise,
         )  # fmt: skip
-        from ttscli.text.sentences import check_pause
-
         pause, speed = check_pause("pause", pause), check_speed(speed)
         if paragraph_pause is not None:
             paragraph_pause = check_pause("paragraph_pause", paragraph_pause)
@@ -348,6 +346,15 @@ def choose_voice(
     if denoise is not None:
         voice = replace(voice, denoise=check_amount("denoise", denoise))
     return voice
+
+
+def check_pause(name: str, seconds: float) -> float:
+    """The seconds, if they are as many as a text may ask for."""
+    from ttscli.text.sentences import LONGEST_PAUSE
+
+    if not 0 <= seconds <= LONGEST_PAUSE:
+        raise UsageError(f"{name} must be from 0 to {LONGEST_PAUSE:g} seconds, not {seconds:g}")
+    return seconds
 
 
 def check_amount(name: str, value: float) -> float:

@@ -20,9 +20,8 @@ from torch import Generator, Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ttscli.core.tacotron2 import Tacotron2Output
-from ttscli.devices import device_errors
+from ttscli.devices import RECORDING, device_errors
 from ttscli.errors import UsageError
-from ttscli.gpu.graphs import RECORDING
 from ttscli.gpu.transfer import Sent
 from ttscli.readings import Reading, Spoken, Waiting
 from ttscli.tempo import stretched

@@ -121,7 +121,7 @@ def _speed(value: object) -> float:
 
 
 def _pause(value: object) -> float:
-    from ttscli.text.sentences import check_pause
+    from ttscli.synthesizer import check_pause
 
     return float(_in_words(partial(check_pause, "pause"), _number(value, float)))
 

@@ -56,8 +56,7 @@ class Keys:
 
     def head(self, options: VoiceOptions) -> str:
         """What is the same for all jobs with these options."""
-        from ttscli.synthesizer import choose_voice
-        from ttscli.text.sentences import check_pause
+        from ttscli.synthesizer import check_pause, choose_voice
 
         voice = choose_voice(
             options.voice, tacotron2=options.tacotron2, waveglow=options.waveglow,

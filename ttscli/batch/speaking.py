@@ -13,6 +13,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ttscli.batch.jobs import Job, VoiceOptions
+from ttscli.devices import RECORDING
 from ttscli.errors import TemporaryError, TTSError
 from ttscli.events import Event, Limited, SentenceOverflowed, TextDropped, TextSplit, Written
 
@@ -274,8 +275,6 @@ def free_memory() -> None:
     """Give a GPU's memory back that torch keeps for itself in pieces."""
     if "torch" in sys.modules:
         import torch
-
-        from ttscli.gpu.graphs import RECORDING
 
         with RECORDING:
             torch.cuda.empty_cache()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import gc
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import torch
 
-RECORDING = threading.Lock()
-"""Held while work is recorded, which whatever waits for the whole device would put an end to."""
+from ttscli.devices import RECORDING
 
 
 class Recorder:

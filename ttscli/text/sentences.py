@@ -10,7 +10,7 @@ from enum import Enum
 from math import ceil
 from typing import NamedTuple
 
-from ttscli.errors import InputError, UsageError
+from ttscli.errors import InputError
 from ttscli.text.arpabet import BRACES
 from ttscli.text.characters import sanitise
 from ttscli.text.numbers import MAX_NAMED_DIGITS
@@ -98,13 +98,6 @@ class _Block(NamedTuple):
 def split_sentences(text: str, max_length: int = MAX_LENGTH) -> list[str]:
     """The texts of the pieces of a text, see `split_text`."""
     return [piece.text for piece in split_text(text, max_length)]
-
-
-def check_pause(name: str, seconds: float) -> float:
-    """The seconds, if they are as many as a text may ask for."""
-    if not 0 <= seconds <= LONGEST_PAUSE:
-        raise UsageError(f"{name} must be from 0 to {LONGEST_PAUSE:g} seconds, not {seconds:g}")
-    return seconds
 
 
 def split_text(text: str, max_length: int = MAX_LENGTH, read: Reader | None = None) -> list[Piece]:
