@@ -200,12 +200,15 @@ def _code(character: str) -> str:
 
 
 def dropped_note(dropped: Counter[str]) -> str:
-    """How many characters had no sound, and which."""
+    """How many characters or, in braces, phones had no sound, and which."""
     names = ["control characters" if text == "\ufffd" else text for text in dropped]
     more = len(names) - _MOST_NAMED
     listed = " ".join(names[:_MOST_NAMED]) + (f" and {more} others" if more > 0 else "")
     count = sum(dropped.values())
-    return f"left out {count} character{'s' * (count > 1)} that cannot be spoken: {listed}"
+    phones = any(text.isascii() and len(text) > 1 for text in dropped)
+    what = "piece" if phones else "character"
+    note = f"left out {count} {what}{'s' * (count > 1)} that cannot be spoken: {listed}"
+    return note + "; braces are for ARPAbet: {HH AH0 L OW1}" * phones
 
 
 def progress_bar(others: int) -> Progress | None:
