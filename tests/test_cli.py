@@ -318,6 +318,9 @@ def test_nul_bytes(run: Run) -> None:
     result = run("synth", stdin=b"Hello\0world.\0\0")
     assert result.code == 0
     assert result.err == "left out 3 characters that cannot be spoken: control characters\n"
+
+
+def test_braces_that_hold_no_phones(run: Run) -> None:
     result = run("synth", "Say {XX1} or {hello}.")
     what = "left out 2 pieces that cannot be spoken: XX1 hello"
     assert result.err == f"{what}; braces are for ARPAbet: {{HH AH0 L OW1}}\n"

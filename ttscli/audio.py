@@ -303,7 +303,7 @@ def open_audio(
     if raw and ending in ENDINGS:
         raise UsageError("raw samples have no header", where=path, todo="name it .raw or .pcm")
     if not raw and not stream and ending not in ENDINGS:
-        if Path(path).is_dir() or path.endswith(("/", os.sep)):
+        if path and (Path(path).is_dir() or path.endswith(("/", os.sep))):
             raise UsageError("it is a folder", where=path, todo="name a file in it: speech.wav")
         what = f"unknown ending '{ending}'" if ending else "the name has no ending"
         raise UsageError(what, where=path, todo=f"use one of {' '.join(ENDINGS)}")
