@@ -198,6 +198,16 @@ def test_abbreviations_and_numbers_end_no_sentence(sentence: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "answer", ["The answer was no.", "Oh no.", "No.", "He asked (she said no.)", "“No.”"]
+)
+def test_an_answer_ends_a_sentence(answer: str) -> None:
+    read = Frontend.open(["english_cleaners"]).spans
+    for after in ("I left No. 5 there.", "“Why?” he asked No. 5."):
+        pieces = [piece.text for piece in split_text(f"{answer} {after}", read=read)]
+        assert (pieces[0], " ".join(pieces[1:])) == (answer, after)
+
+
 @settings(deadline=None)
 @given(texts, st.integers(min_value=20, max_value=300))
 def test_pieces_know_where_they_are_from(text: str, max_length: int) -> None:
