@@ -28,6 +28,8 @@ _SIMPLE_MARK = re.compile(r"[,.;:!?'()](?=\s+[^\W_]|\s*\Z)")
 _SINGLE = frozenset("no so hello go yes bro stop help us oh who to too wow please love".split())
 _DOUBLED = frozenset("eolszfm")
 _TYPOGRAPHY = {"’": "'", "‘": "'", "ʼ": "'", "‐": "-", "‑": "-", "·": "·"}
+# An en dash in front of an amount, where no word ends: "–5°C", "(–$3)", "–.5".
+_DASH_FOR_MINUS = re.compile(r"(?<![^\s(\[{])–(?=[$£€¥₹]?\.?[0-9])")
 
 Matcher = tuple[str, "re.Pattern[str]", Callable[["re.Match[str]"], "str | None"]]
 
@@ -215,7 +217,7 @@ def _gap(seen: str, start: int, end: int) -> str:
 
 def _seen(text: str, settled: Sequence[Span]) -> str:
     """The text as the rules see it: character for character, in ASCII where there is one for it."""
-    seen = _folded(text)
+    seen = _DASH_FOR_MINUS.sub(_minus, _folded(text))
     if not settled:
         return seen
     pieces: list[str] = []
@@ -224,6 +226,13 @@ def _seen(text: str, settled: Sequence[Span]) -> str:
         pieces += seen[done : span.start], _MASK * (span.end - span.start)
         done = span.end
     return "".join(pieces) + seen[done:]
+
+
+def _minus(match: re.Match[str]) -> str:
+    """A minus for an en dash, but not for one between two amounts: "10 –20", "$5 –$6"."""
+    before = match.string[max(0, match.start() - 40) : match.start()].split()
+    amount = before and before[-1][-1] not in ",;:.!?" and any(map(str.isdigit, before[-1]))
+    return match[0] if amount else "−"
 
 
 def _folded(text: str) -> str:
