@@ -125,10 +125,21 @@ def _rules_for(first: str) -> tuple[Matcher, ...]:
 # Compiled when a text first needs them, for most need few: it takes some ten milliseconds.
 @lru_cache(maxsize=1)
 def _figure_rules() -> tuple[Matcher, ...]:
-    from ttscli.text.normalize import addresses, codes, dates, figures, money, times, units
+    from ttscli.text.normalize import (
+        addresses,
+        codes,
+        dates,
+        entities,
+        figures,
+        money,
+        times,
+        units,
+    )
 
-    parts = (addresses.FIGURE_RULES, dates.RULES, times.RULES, codes.RULES, money.RULES)
-    return _compiled(*parts, figures.FIRST_RULES, units.RULES, figures.RULES)
+    return _compiled(
+        entities.WORD_RULES, addresses.FIGURE_RULES, dates.RULES, times.RULES, codes.RULES,
+        money.RULES, figures.FIRST_RULES, units.RULES, figures.RULES,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=1)
@@ -138,6 +149,7 @@ def _word_rules() -> tuple[Matcher, ...]:
         addresses,
         codes,
         dates,
+        entities,
         figures,
         letters,
         money,
@@ -147,19 +159,28 @@ def _word_rules() -> tuple[Matcher, ...]:
     )
 
     return _compiled(
-        addresses.WORD_RULES, units.WORD_RULES, dates.WORD_RULES, figures.WORD_RULES,
-        money.WORD_RULES, abbreviations.WORD_RULES, roman.WORD_RULES, codes.WORD_RULES,
-        letters.RULES, signs.LETTER_RULES,
+        entities.WORD_RULES, addresses.WORD_RULES, units.WORD_RULES, dates.WORD_RULES,
+        figures.WORD_RULES, money.WORD_RULES, abbreviations.WORD_RULES, roman.WORD_RULES,
+        codes.WORD_RULES, letters.RULES, signs.LETTER_RULES,
     )  # fmt: skip
 
 
 @lru_cache(maxsize=1)
 def _sign_rules() -> tuple[Matcher, ...]:
-    from ttscli.text.normalize import abbreviations, addresses, codes, figures, money, signs, units
+    from ttscli.text.normalize import (
+        abbreviations,
+        addresses,
+        codes,
+        entities,
+        figures,
+        money,
+        signs,
+        units,
+    )
 
     return _compiled(
-        money.SIGN_RULES, codes.SIGN_RULES, units.SIGN_RULES, figures.SIGN_RULES,
-        addresses.SIGN_RULES, abbreviations.SIGN_RULES, signs.RULES,
+        entities.SIGN_RULES, money.SIGN_RULES, codes.SIGN_RULES, units.SIGN_RULES,
+        figures.SIGN_RULES, addresses.SIGN_RULES, abbreviations.SIGN_RULES, signs.RULES,
     )  # fmt: skip
 
 

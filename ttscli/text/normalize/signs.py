@@ -151,19 +151,6 @@ def _greek(match: re.Match[str]) -> str | None:
     return _GREEK.get(match[0])
 
 
-def _entity(match: re.Match[str]) -> str:
-    return {
-        "amp": "and",
-        "lt": "is less than",
-        "gt": "is greater than",
-        "nbsp": " ",
-        "quot": "",
-        "apos": "'",
-        "mdash": ",",
-        "ndash": ",",
-    }[match[1]]
-
-
 def other(character: str) -> tuple[str, str]:
     """What is spoken for a sign without a rule, and why: its spelling, silence, or nothing."""
     if unicodedata.category(character) in ("No", "Nl"):
@@ -178,7 +165,6 @@ def other(character: str) -> tuple[str, str]:
 
 
 RULES = (
-    Rule("entity", r"&(amp|lt|gt|nbsp|quot|apos|mdash|ndash);", _entity),
     Rule("ellipsis", r"\s?(?:\.(?:\s?\.){2,200}|…[….]{0,200})", _ellipsis),
     Rule("repeated marks", r"[!?][!?\s]{0,200}[!?]|[!?‼⁇⁈⁉]{2,200}", _marks),
     Rule("repeated marks", r"([,;:.])\1{1,200}", _commas),
