@@ -187,6 +187,7 @@ def test_nothing_is_cut_amid_what_is_spoken_as_one() -> None:
         "J. K. Rowling paid $1.50, i.e. nothing, to Prof. Dr. Smith, Ph.D. and others.",
         "It was in 1999.",
         "Of the 12, he ate (all but) $3.50.",
+        "The .NET framework and C# .NET.",
         "Visit example.com or see fig. 3 on p. 12.",
     ],
 )
