@@ -130,7 +130,7 @@ def _always(match: re.Match[str]) -> str | None:
 def _before_number(match: re.Match[str]) -> bool:
     short, before = match[1], word_before(match).lower()
     if short in _NUMBER_SIGNS:  # "No. I stayed.", "She said no. 5 people left."
-        answer = short in ("No", "no") and before in _BEFORE_ANSWERS
+        answer = short == "no" and before in _BEFORE_ANSWERS
         return not answer and bool(re.match(r"\s?[0-9#]", rest(match)))
     if short in ("fig", "sec") and before == "a":
         return False  # a fruit, a moment
