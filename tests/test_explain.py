@@ -75,6 +75,14 @@ def test_options_count(run: Run) -> None:
     assert "lexicon: Café → coffee house" in out
 
 
+def test_markup_of_web_pages_is_told(run: Run) -> None:
+    out = run("synth", "--explain", "It&#39;s <b>bold</b><br>here").out.decode()
+    assert "→  it's bold here." in out
+    assert "entity: It&#39;s → It's" in out
+    assert "silent: <b> </b>" in out
+    assert "markup: <br> →" in out
+
+
 def test_text_with_nothing_to_say(run: Run) -> None:
     out = run("synth", "--explain", "😀 {XX}").out.decode()
     assert "→  (nothing to say)" in out

@@ -117,6 +117,7 @@ def test_words_of_a_sentence() -> None:
         *("12 ", "1,1,", "1", "$1,", "1/", "1-", "a.", "A.", "a@a.", "#a", "...", "?!", "½", "x²"),
         *("1 000 ", "/a", "a_", "\ud800", "😀", "🇦", "[pause", "{a", "v1.", "\\", "<", "a-1"),
         *("St. ", "I-", "b c ", '1" ', "1x", "10^", "http://a.", "May 5, ", "30s ", "km/"),
+        *("–5 ", " –5", "–$", "(–5", "&a", "&amp;", "&#3", "a&lt;", "<a ", "<a b=c ", '<p a="'),
     ],
 )
 def test_much_of_anything_takes_linear_time(unit: str) -> None:

@@ -187,6 +187,7 @@ def test_nothing_is_cut_amid_what_is_spoken_as_one() -> None:
         "J. K. Rowling paid $1.50, i.e. nothing, to Prof. Dr. Smith, Ph.D. and others.",
         "It was in 1999.",
         "Of the 12, he ate (all but) $3.50.",
+        "The .NET framework and C# .NET.",
         "Visit example.com or see fig. 3 on p. 12.",
     ],
 )
@@ -196,6 +197,16 @@ def test_abbreviations_and_numbers_end_no_sentence(sentence: str) -> None:
         sentence,
         "Then go.",
     ]
+
+
+@pytest.mark.parametrize(
+    "answer", ["The answer was no.", "Oh no.", "No.", "He asked (she said no.)", "“No.”"]
+)
+def test_an_answer_ends_a_sentence(answer: str) -> None:
+    read = Frontend.open(["english_cleaners"]).spans
+    for after in ("I left No. 5 there.", "“Why?” he asked No. 5."):
+        pieces = [piece.text for piece in split_text(f"{answer} {after}", read=read)]
+        assert (pieces[0], " ".join(pieces[1:])) == (answer, after)
 
 
 @settings(deadline=None)

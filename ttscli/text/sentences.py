@@ -39,6 +39,8 @@ _BETWEEN_DIGITS = re.compile(r"(?<=.)(?=\d)")
 _ATOM = re.compile(rf"{BRACES.pattern}|[\d.,]{{1,{4 * MAX_NAMED_DIGITS // 3}}}|.", re.DOTALL)
 _CLOSING = re.compile(r"""(?<=\S)["'”’»)\]]{1,8}(?=\s|\Z)""")
 _OPENING = re.compile(r"""(?<=\s)["'“‘«(\[]{1,8}\Z""")
+# sentencex takes every "no." for a number's sign.
+_ANSWER_NO = re.compile(r"""\b[Nn]o\.["'”’)\]]{0,8}\s+(?=["'“‘(\[]{0,8}[A-Z])""")
 _CLAUSE_END = re.compile(r"""([.,;:!?…—][)\]"'”’»]*\s|[。，、；：！？])\Z""")
 
 Reader = Callable[[str], Sequence[Span]]
@@ -215,7 +217,9 @@ def _sentences(text: str, spans: Sequence[Span]) -> Iterator[tuple[int, int]]:
     start = 0
     waiting = iter(spans)
     before, span = None, next(waiting, None)
-    for end in [*(_beside_marks(text, end) for end in _sentence_ends(masked)), len(text)]:
+    ends = {_beside_marks(text, end) for end in _sentence_ends(masked)}
+    ends.update(match.end() for match in _ANSWER_NO.finditer(masked))
+    for end in [*sorted(ends), len(text)]:
         while span and span.end <= end:
             before, span = span, next(waiting, None)
         if (span and span.start < end) or (before and _goes_on(text, before, end)):

@@ -72,6 +72,12 @@ _WITHOUT_STOP = {
 _AMBIGUOUS = frozenset(["Dr", "St", "Ft", "Col", "Gen", "Co", "Ct", "Sq", "Ln", "Pl"])
 
 
+_NUMBER_SIGNS = frozenset("No no Nos nos Nr nr".split())
+_BEFORE_ANSWERS = frozenset(
+    "say says said tell told answer answers answered reply replied oh".split()
+)
+
+
 def is_abbreviation(word: str) -> bool:
     """Whether a word may stand for a longer one when a full stop follows."""
     return word in _ALWAYS or word in _BEFORE_NUMBERS or word in _AMBIGUOUS
@@ -122,6 +128,12 @@ def _always(match: re.Match[str]) -> str | None:
 
 
 def _before_number(match: re.Match[str]) -> bool:
+    short, before = match[1], word_before(match).lower()
+    if short in _NUMBER_SIGNS:  # "No. I stayed.", "She said no. 5 people left."
+        answer = short == "no" and before in _BEFORE_ANSWERS
+        return not answer and bool(re.match(r"\s?[0-9#]", rest(match)))
+    if short in ("fig", "sec") and before == "a":
+        return False  # a fruit, a moment
     return bool(re.match(r"\s?(?:[0-9#]|[IVXLivxl]+(?![A-Za-z]))", rest(match)))
 
 

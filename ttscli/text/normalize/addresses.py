@@ -129,6 +129,7 @@ WORD_RULES = (
     Rule("path", r"[A-Z]:\\[\w\\.-]{0,200}", _file),
 )
 SIGN_RULES = (
+    Rule("name", r"\.NET(?![A-Za-z0-9])", lambda _match: "dot net"),
     Rule("hashtag", r"#([^\W\d_]\w{0,100})", _hashtag),
     Rule("name", r"@([A-Za-z][\w]{0,60})", _handle),
     Rule("path", r"~?/[\w.-]{1,60}(?:/[\w.-]{1,60}){1,12}/?(?<!\.)", _path),

@@ -205,6 +205,10 @@ def _era(match: re.Match[str]) -> str:
     return f"{how} {' '.join(match[2].replace('.', '')).replace('A', 'ay')}"
 
 
+def _prefix(match: re.Match[str]) -> str:
+    return match[1]
+
+
 def _era_first(match: re.Match[str]) -> str:
     how = words.year(match[2]) if len(match[2]) == 4 else words.cardinal(match[2])
     return f"{' '.join(match[1].replace('.', '')).replace('A', 'ay')} {how}"
@@ -270,7 +274,11 @@ RULES = (
 )
 """Tried where a figure begins."""
 
-WORD_RULES = (Rule("era", r"(AD|A\.D\.|BCE?|CE)\s?([0-9]{1,4})(?![0-9])", _era_first),)
+WORD_RULES = (
+    Rule("era", r"(AD|A\.D\.|BCE?|CE)\s?([0-9]{1,4})(?![0-9])", _era_first),
+    # No letters of a code: what follows is a figure by itself, "mid-90s", "mid-19th".
+    Rule("prefix", r"((?i:mid|early|late|pre|post))-(?=[0-9])", _prefix),
+)
 """Tried where a word begins."""
 
 SIGN_RULES = (

@@ -36,7 +36,7 @@ _SCALE = (
     r"(?:[\s-]?(?P<scale{0}>hundred|thousand|million|billion|trillion)(?![A-Za-z])"
     r"|\s?(?P<short{0}>mn|bn|tn|trn|mil|MM|[kKmMbBtT])(?![A-Za-z0-9]))?"
 )
-_SINGULAR_BEFORE = frozenset("bill note coin".split())
+_SINGULAR_BEFORE = frozenset("bill note coin bills notes coins ticket tickets".split())
 
 
 def _names(unit: str, prefix: str = "") -> tuple[str, str, str, str]:
@@ -109,8 +109,11 @@ _MONEY = (
     + ")?"
     + r"(?P<joined>(?=-[a-z]))?(?:\s?/\s?(?P<per>[a-z]{1,6})(?![A-Za-z]))?"
 )
+# A sign right before digits is theirs: "In 2024 $5 million was spent."
 _SUFFIX = (
-    rf"(?P<low>{NUMBER})" + _SCALE.format("") + rf"\s?(?P<sign>[{_SIGNS}]|(?:{_CODES})(?![A-Za-z]))"
+    rf"(?P<low>{NUMBER})"
+    + _SCALE.format("")
+    + rf"\s?(?P<sign>[{_SIGNS}](?!\.?[0-9])|(?:{_CODES})(?![A-Za-z0-9]))"
 )
 
 SIGN_RULES = (Rule("money", _MONEY, _money),)

@@ -28,6 +28,8 @@ _SIMPLE_MARK = re.compile(r"[,.;:!?'()](?=\s+[^\W_]|\s*\Z)")
 _SINGLE = frozenset("no so hello go yes bro stop help us oh who to too wow please love".split())
 _DOUBLED = frozenset("eolszfm")
 _TYPOGRAPHY = {"’": "'", "‘": "'", "ʼ": "'", "‐": "-", "‑": "-", "·": "·"}
+# An en dash in front of an amount, where no word ends: "–5°C", "(–$3)", "–.5".
+_DASH_FOR_MINUS = re.compile(r"(?<![^\s(\[{])–(?=[$£€¥₹]?\.?[0-9])")
 
 Matcher = tuple[str, "re.Pattern[str]", Callable[["re.Match[str]"], "str | None"]]
 
@@ -123,10 +125,21 @@ def _rules_for(first: str) -> tuple[Matcher, ...]:
 # Compiled when a text first needs them, for most need few: it takes some ten milliseconds.
 @lru_cache(maxsize=1)
 def _figure_rules() -> tuple[Matcher, ...]:
-    from ttscli.text.normalize import addresses, codes, dates, figures, money, times, units
+    from ttscli.text.normalize import (
+        addresses,
+        codes,
+        dates,
+        entities,
+        figures,
+        money,
+        times,
+        units,
+    )
 
-    parts = (addresses.FIGURE_RULES, dates.RULES, times.RULES, codes.RULES, money.RULES)
-    return _compiled(*parts, figures.FIRST_RULES, units.RULES, figures.RULES)
+    return _compiled(
+        entities.WORD_RULES, addresses.FIGURE_RULES, dates.RULES, times.RULES, codes.RULES,
+        money.RULES, figures.FIRST_RULES, units.RULES, figures.RULES,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=1)
@@ -136,6 +149,7 @@ def _word_rules() -> tuple[Matcher, ...]:
         addresses,
         codes,
         dates,
+        entities,
         figures,
         letters,
         money,
@@ -145,19 +159,28 @@ def _word_rules() -> tuple[Matcher, ...]:
     )
 
     return _compiled(
-        addresses.WORD_RULES, units.WORD_RULES, dates.WORD_RULES, figures.WORD_RULES,
-        money.WORD_RULES, abbreviations.WORD_RULES, roman.WORD_RULES, codes.WORD_RULES,
-        letters.RULES, signs.LETTER_RULES,
+        entities.WORD_RULES, addresses.WORD_RULES, units.WORD_RULES, dates.WORD_RULES,
+        figures.WORD_RULES, money.WORD_RULES, abbreviations.WORD_RULES, roman.WORD_RULES,
+        codes.WORD_RULES, letters.RULES, signs.LETTER_RULES,
     )  # fmt: skip
 
 
 @lru_cache(maxsize=1)
 def _sign_rules() -> tuple[Matcher, ...]:
-    from ttscli.text.normalize import abbreviations, addresses, codes, figures, money, signs, units
+    from ttscli.text.normalize import (
+        abbreviations,
+        addresses,
+        codes,
+        entities,
+        figures,
+        money,
+        signs,
+        units,
+    )
 
     return _compiled(
-        money.SIGN_RULES, codes.SIGN_RULES, units.SIGN_RULES, figures.SIGN_RULES,
-        addresses.SIGN_RULES, abbreviations.SIGN_RULES, signs.RULES,
+        entities.SIGN_RULES, money.SIGN_RULES, codes.SIGN_RULES, units.SIGN_RULES,
+        figures.SIGN_RULES, addresses.SIGN_RULES, abbreviations.SIGN_RULES, signs.RULES,
     )  # fmt: skip
 
 
@@ -215,7 +238,7 @@ def _gap(seen: str, start: int, end: int) -> str:
 
 def _seen(text: str, settled: Sequence[Span]) -> str:
     """The text as the rules see it: character for character, in ASCII where there is one for it."""
-    seen = _folded(text)
+    seen = _DASH_FOR_MINUS.sub(_minus, _folded(text))
     if not settled:
         return seen
     pieces: list[str] = []
@@ -224,6 +247,13 @@ def _seen(text: str, settled: Sequence[Span]) -> str:
         pieces += seen[done : span.start], _MASK * (span.end - span.start)
         done = span.end
     return "".join(pieces) + seen[done:]
+
+
+def _minus(match: re.Match[str]) -> str:
+    """A minus for an en dash, but not for one between two amounts: "10 –20", "$5 –$6"."""
+    before = match.string[max(0, match.start() - 40) : match.start()].split()
+    amount = before and before[-1][-1] not in ",;:.!?" and any(map(str.isdigit, before[-1]))
+    return match[0] if amount else "−"
 
 
 def _folded(text: str) -> str:

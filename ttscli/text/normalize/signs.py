@@ -56,6 +56,13 @@ EMOJI = (
     r"\u27BF][\uFE0F]?[\U0001F3FB-\U0001F3FF]?){0,6}))"
 )
 
+# Only names that are HTML's: "a < b > c" are comparisons.
+_TAG = (
+    r"</?(?:(?i:b|i|u|em|strong|a|span|code|sub|sup)|(?P<apart>(?i:p|br|div|h[1-6]|li|ul|ol|pre)))"
+    r"(?:\s{1,9}[a-zA-Z-]{1,30}=(?:\"[^\"<>]{0,300}\"|'[^'<>]{0,300}'|[^\s\"'<>]{1,300})){0,8}"
+    r"\s{0,9}/?>"
+)
+
 
 def _name(match: re.Match[str]) -> str | None:
     return _NAMES.get(match[0])
@@ -151,17 +158,8 @@ def _greek(match: re.Match[str]) -> str | None:
     return _GREEK.get(match[0])
 
 
-def _entity(match: re.Match[str]) -> str:
-    return {
-        "amp": "and",
-        "lt": "is less than",
-        "gt": "is greater than",
-        "nbsp": " ",
-        "quot": "",
-        "apos": "'",
-        "mdash": ",",
-        "ndash": ",",
-    }[match[1]]
+def _tag(match: re.Match[str]) -> str:
+    return " " if match["apart"] else ""
 
 
 def other(character: str) -> tuple[str, str]:
@@ -178,7 +176,7 @@ def other(character: str) -> tuple[str, str]:
 
 
 RULES = (
-    Rule("entity", r"&(amp|lt|gt|nbsp|quot|apos|mdash|ndash);", _entity),
+    Rule("markup", _TAG, _tag),
     Rule("ellipsis", r"\s?(?:\.(?:\s?\.){2,200}|…[….]{0,200})", _ellipsis),
     Rule("repeated marks", r"[!?][!?\s]{0,200}[!?]|[!?‼⁇⁈⁉]{2,200}", _marks),
     Rule("repeated marks", r"([,;:.])\1{1,200}", _commas),
