@@ -357,6 +357,12 @@ def test_rows_with_voices_that_are_not_there(here: Path) -> None:
         run(write(["id,text,voice", "a,Hi.,", "b,Hi.,nobody"], "in.csv"))
     assert str(caught.value.errors[0]).startswith("in.csv:3: unknown voice 'nobody'")
     assert not Path("out").exists()
+    rows = ["id,text,voice,seed", "a,,,", "b,Hi.,nobody,x", "c,Hi.,nobody,", "d,Hi.,,-1"]
+    with pytest.raises(InputErrors) as caught:
+        run(write(rows, "in.csv"))
+    named = [(error.where, error.what.split(";")[0]) for error in caught.value.errors]
+    assert [where for where, _ in named] == [f"in.csv:{line}" for line in (2, 3, 3, 4, 5)]
+    assert [what for _, what in named if "nobody" in what] == ["unknown voice 'nobody'"] * 2
 
 
 # Shards and locks

@@ -151,6 +151,38 @@ def test_all_faults_in_one_list() -> None:
         assert part in error
     many = errors_of("id,text\n" + "a/b,Hi.\n" * 1000)
     assert len(many) == MOST_ERRORS
+    many = errors_of("id,text\n" + "a/b,\n" * 1000)
+    assert len(many) == MOST_ERRORS
+
+
+@pytest.mark.parametrize(
+    ("content", "path", "lines"),
+    [
+        ('{\n{"text": "Hi."}\n[1]\n{"text": ""}\n', "x.jsonl", [1, 3, 4]),
+        ("id,text\na,Hi,there\nb,Hi.\nc\nd,\n", "jobs.csv", [2, 4, 5]),
+        ("a|Hi.|3\nb|Hi.\nc|Hi.|4\n", "x.txt", [1, 3]),
+    ],
+)
+def test_a_line_that_is_no_row_does_not_hide_others(
+    content: str, path: str, lines: list[int]
+) -> None:
+    assert [int(error.split(":")[1]) for error in errors_of(content, path)] == lines
+    broken = content.splitlines()[lines[0] - 1]
+    assert len(errors_of(f"{content}{broken}\n" * 30, path)) == MOST_ERRORS
+
+
+def test_all_faults_of_one_row() -> None:
+    content = '{"id": "a/b", "text": "", "seed": -1, "sigma": "x", "tempo": 1, "pitch": 2}\n'
+    errors = errors_of(content, "x.jsonl")
+    for error, part in zip(
+        errors,
+        [
+            "unknown columns 'tempo', 'pitch'; there are", "column 'text' is empty",
+            "the file name 'a/b.wav' has '/' in it", "column 'seed': -1", "column 'sigma': 'x'",
+        ],
+        strict=True,
+    ):  # fmt: skip
+        assert error.startswith(f"x.jsonl:1: {part}")
 
 
 # Names

@@ -31,8 +31,9 @@ class Reader:
     """What `--format` calls it."""
     endings: tuple[str, ...]
     """Of its files."""
-    rows: Callable[[str], Iterator[Row]]
-    """The rows of a content; an InputError, its line as `where`, ends them."""
+    rows: Callable[[str], Iterator[Row | InputError]]
+    """The rows of a content, and for each that is none an error with its line as `where`; an
+    InputError that is raised ends them."""
     by_stem: bool = False
     """Whether its ids are paths, whose last part names the audio."""
 
@@ -50,23 +51,25 @@ def _lines(content: str) -> Iterator[tuple[int, str]]:
             yield number, line.removesuffix("\r")
 
 
-def _plain(content: str) -> Iterator[Row]:
+def _plain(content: str) -> Iterator[Row | InputError]:
     for number, line in _lines(content):
         yield Row(number, {"text": line.strip()})
 
 
-def _filelist(content: str) -> Iterator[Row]:
+def _filelist(content: str) -> Iterator[Row | InputError]:
     """``path|text`` or ``id|text``; of ``id|text|text in words``, LJSpeech's own, the words."""
     for number, line in _lines(content):
         name, *texts = line.split("|")
         if not 1 <= len(texts) <= 2 or (len(texts) == 2 and texts[1].strip().isdigit()):
             what = "expected path|text or id|text|normalised text"
-            raise InputError(what, where=str(number), todo="several speakers are not supported")
-        yield Row(number, {"id": name.strip(), "text": texts[-1].strip()})
+            todo = "several speakers are not supported"
+            yield InputError(what, where=str(number), todo=todo)
+        else:
+            yield Row(number, {"id": name.strip(), "text": texts[-1].strip()})
 
 
-def _table(delimiter: str) -> Callable[[str], Iterator[Row]]:
-    def rows(content: str) -> Iterator[Row]:
+def _table(delimiter: str) -> Callable[[str], Iterator[Row | InputError]]:
+    def rows(content: str) -> Iterator[Row | InputError]:
         lines = (line + "\n" for line in content.split("\n"))
         table = csv.reader(lines, delimiter=delimiter, strict=True)
         header: list[str] = []
@@ -81,7 +84,7 @@ def _table(delimiter: str) -> Callable[[str], Iterator[Row]]:
                     header = _header(cells, number, delimiter)
                 elif len(cells) != len(header):
                     what = f"{len(cells)} cells, but the header has {len(header)}"
-                    raise InputError(what, where=str(number), todo="quote what has delimiters")
+                    yield InputError(what, where=str(number), todo="quote what has delimiters")
                 else:
                     yield Row(number, dict(zip(header, cells, strict=True)))
         except csv.Error as error:
@@ -104,16 +107,16 @@ def _header(cells: list[str], line: int, delimiter: str) -> list[str]:
     return names
 
 
-def _objects(content: str) -> Iterator[Row]:
+def _objects(content: str) -> Iterator[Row | InputError]:
     for number, line in _lines(content):
         try:
             fields = json.loads(line)
             if not isinstance(fields, dict):
                 raise ValueError("it is not an object")
         except (ValueError, RecursionError) as error:
-            what = f"this line is not a JSON object ({error})"
-            raise InputError(what, where=str(number)) from error
-        yield Row(number, fields)
+            yield InputError(f"this line is not a JSON object ({error})", where=str(number))
+        else:
+            yield Row(number, fields)
 
 
 READERS = {

@@ -102,15 +102,16 @@ class Batch:
         content = read_text(request.source, _MOST_INPUT)
         reader = choose_reader(request.source, request.form, content)
         self._name = "standard input" if request.source == "-" else request.source
+        self._keys = Keys()
         jobs = read_jobs(
-            reader, self._name, content,
-            template=request.template, seed=request.seed, options=request.options,
+            reader, self._name, content, template=request.template, seed=request.seed,
+            options=request.options, check=self._keys.check,
         )  # fmt: skip
         if request.subtitles is not None:
             ending = _subtitle_ending(request.subtitles)
             jobs = [replace(j, subtitles=str(Path(j.path).with_suffix(ending))) for j in jobs]
-        self._keys = Keys(request.options, self._name)
-        self._keys.check(jobs)
+        for job in jobs:  # whose own options are known to be good, but not the run's
+            self._keys.check(job.options)
         self.jobs = choose_shard(jobs, request.shard) if request.shard else jobs
         if not self.jobs:
             what = f"no utterance falls to this shard: there are {len(jobs)}"
