@@ -239,6 +239,20 @@ def test_bad_input_before_any_work(run: Run) -> None:
     assert_errors(run("in.txt"), 4, "in.txt: there is nothing to speak in it")
 
 
+def test_a_lexicon_that_cannot_be_read_is_said_as_synth_says_it(
+    run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("in.csv").write_text("text,sigma\nHi.,\nHi.,0.5\n")
+    Path("folder").mkdir()
+    Path("words.tsv").write_text("nonsense\n")
+    for lexicon in ("nope", "folder", "words.tsv"):
+        assert cli.main(["synth", "Hi", "--lexicon", lexicon, "-o", "x.wav"]) == 4
+        said = capfd.readouterr().err
+        for source in ("in.txt", "in.csv"):
+            assert run(source, "--lexicon", lexicon) == Result(4, "", said)
+            assert run(source, "--lexicon", lexicon, "--dry-run") == Result(4, "", said)
+
+
 def test_usage(run: Run) -> None:
     for arguments, code, line in (
         (["in.txt", "--shard", "3/2"], 2, "the shard '3/2' is not I/N"),

@@ -99,6 +99,10 @@ class Batch:
 
     def __init__(self, request: Request, on_event: OnEvent = ignore) -> None:
         self._request, self._on_event = request, on_event
+        if request.options.lexicon is not None:
+            from ttscli.text.lexicon import UserLexicon
+
+            UserLexicon.open(request.options.lexicon)  # what is wrong with it is no row's fault
         content = read_text(request.source, _MOST_INPUT)
         reader = choose_reader(request.source, request.form, content)
         self._name = "standard input" if request.source == "-" else request.source
