@@ -127,7 +127,7 @@ class Batch:
         return self._planned(Manifest(folder, manifest_name(self._request.shard)))[1]
 
     def run(self, engine: Engine) -> list[Failure]:
-        """Do it; what failed is returned, in the input's order."""
+        """Do it; what failed, now or when it was done before, is returned in the input's order."""
         request = self._request
         with hold_folder(request.folder, request.shard):
             owner = part_owner(request.shard)
@@ -136,7 +136,8 @@ class Batch:
             with closing(manifest):
                 left, planned = self._planned(manifest)
                 self._on_event(planned)
-                failures = self._speak(engine, left, manifest, planned.done)
+                failures = self._accepted(left, manifest)
+                failures |= self._speak(engine, left, manifest, planned.done)
             manifest.tidy(merge=request.shard is None)
         return [failures[index] for index in sorted(failures)]
 
@@ -182,6 +183,16 @@ class Batch:
     def _accepts(self, entry: Entry) -> bool:
         """Whether what an entry tells of is what was asked for, if it is still so."""
         return entry.ok or (self._request.keep_going and entry.sha256 is not None)
+
+    def _accepted(self, left: Sequence[Job], manifest: Manifest) -> dict[int, Failure]:
+        """What counts as done although it failed the attention check, by index."""
+        again = {job.index for job in left}
+        done = [(j, manifest.entries[j.path]) for j in self.jobs if j.index not in again]
+        return {
+            job.index: Failure(f"{self._name}:{job.line}", job.id, entry.error, spoken=True)
+            for job, entry in done
+            if not entry.ok
+        }
 
     def _speak(
         self, engine: Engine, left: list[Job], manifest: Manifest, done: int
