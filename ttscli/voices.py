@@ -176,6 +176,8 @@ def _file(folder: Path, value: Any) -> Path:
         raise ValueError(f"{name!r} is not the name of a file beside it")
     if not (folder / name).is_file():
         raise ValueError(f"the file {name!r} is missing beside it")
+    if not (folder / name).stat().st_size:  # neither a model nor a table is; and none can be mapped
+        raise ValueError(f"the file {name!r} beside it is empty")
     return folder / name
 
 
