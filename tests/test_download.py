@@ -512,6 +512,24 @@ def test_verify_reads_what_has_no_checksums(place: Place, run: Run) -> None:
     assert_refused(run("--verify", "tiny"), 6, "numbers that are not finite")
 
 
+def test_verify_reads_the_files_beside_the_models(place: Place, run: Run) -> None:
+    assert run("tiny").code == 0
+    manifest, table = place.voice / "voice.json", place.voice / "lexicon.tsv"
+    fields = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(fields | {"lexicon": "lexicon.tsv"}))
+    for content, says in (
+        (b"", f"{manifest}: lexicon: the file 'lexicon.tsv' beside it is empty"),
+        (b"a\tAH0\nno phones\n", f"{table}:2: this line is not a word"),
+        (b"b\tB IY1\na\tAH0\n", f"{table}:2: its words are not sorted"),
+    ):
+        table.write_bytes(content)
+        assert_refused(run("--verify", "tiny"), 6, says)
+    table.write_bytes(b"a\tAH0\nb\tB IY1\n")
+    assert run("--verify", "tiny").code == 0
+    manifest.write_text(json.dumps(fields | {"denoiser": "lexicon.tsv"}))
+    assert_refused(run("--verify", "tiny"), 6, f"{table}: no bias spectrum can be read here")
+
+
 def test_speaking_with_a_voice_that_is_not_here_names_the_command(
     place: Place, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from ttscli import registry, voices
@@ -12,6 +13,7 @@ from ttscli.download.records import Record, read_records, sha256_of
 from ttscli.errors import VoiceError
 from ttscli.events import VoiceListed, VoiceVerified
 from ttscli.registry import Offer
+from ttscli.voices import Voice
 
 
 def list_voices(folder: Path) -> list[VoiceListed]:
@@ -74,13 +76,43 @@ def _unreadable(path: Path, has_records: bool) -> Iterator[str]:
     """What cannot be read; weights only where no checksum says that they are whole."""
     try:
         voice = voices.read_voice(path)
-        if not has_records:
-            from ttscli.checkpoints.arrays import read_tacotron2, read_waveglow
-
-            read_tacotron2(voice.tacotron2)
-            read_waveglow(voice.waveglow)
     except VoiceError as error:
         yield f"{error.where}: {error.what}"
+        return
+    for read in _reads(voice, weights=not has_records):
+        try:
+            read()
+        except VoiceError as error:
+            yield f"{error.where}: {error.what}"
+
+
+def _reads(voice: Voice, *, weights: bool) -> Iterator[Callable[[], object]]:
+    """What reads each of a voice's files, as speaking does, or says why it cannot be read."""
+    from ttscli.checkpoints.arrays import read_tacotron2, read_waveglow
+    from ttscli.vocoders import stored_bias
+
+    if weights:
+        yield partial(read_tacotron2, voice.tacotron2)
+        yield partial(read_waveglow, voice.waveglow)
+    if voice.lexicon is not None:
+        yield partial(_check_lexicon, voice.lexicon)
+    if voice.denoiser is not None:
+        yield partial(stored_bias, voice)
+
+
+def _check_lexicon(path: Path) -> None:
+    """Refuse a table in which words cannot be found: it must be sorted lines of word and phones."""
+    from ttscli.text.lexicon import Lexicon
+
+    Lexicon.open(path)
+    before = b""
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        word, tab, phones = line.partition(b"\t")
+        if not (word and tab and phones.strip()):
+            raise VoiceError("this line is not a word, a tab and phones", where=f"{path}:{number}")
+        if word <= before:
+            raise VoiceError("its words are not sorted", where=f"{path}:{number}")
+        before = word
 
 
 def _how_to_mend(name: str, path: Path) -> str:
