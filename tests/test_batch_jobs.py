@@ -233,11 +233,21 @@ def test_names_that_a_file_system_may_confuse(one: str, other: str) -> None:
 
 @pytest.mark.parametrize(
     "template",
-    ["x", "{index}.doc", "{index", "{name}.wav", "{0}.wav", "{id.x}.wav", "{id:d}.wav", "{}.wav"],
-)
+    [
+        "x", "{index}.doc", "{index", "{name}.wav", "{0}.wav", "{id.x}.wav", "{id:d}.wav", "{}.wav",
+        "{index:{id}}.wav",
+    ],
+)  # fmt: skip
 def test_bad_templates(template: str) -> None:
     with pytest.raises(UsageError, match="--name"):
         NameTemplate(template)
+
+
+@pytest.mark.parametrize("field", ["index:", "index:0", "id:>", "index:.", "stem:x<"])
+@pytest.mark.parametrize("width", ["241", "9999999999", "9" * 5000, "９９９９９９９９９９"])
+def test_widths_that_no_name_can_have(field: str, width: str) -> None:
+    with pytest.raises(UsageError, match=r"--name .* is no pattern"):
+        NameTemplate(f"{{{field}{width}}}.wav")
 
 
 def test_templates() -> None:
