@@ -177,7 +177,7 @@ def test_speech_that_fails_the_check_is_a_failed_line(run: Run, stuck: Path) -> 
     first = run(*arguments)
     assert (first.code, first.out) == (3, "speech/manifest.jsonl\n")
     named, last = first.err.splitlines()[-2:]
-    assert named.startswith('in.txt:2: 1 of 1 sentences were not read right: 1 "Unstoppable." (')
+    assert named.startswith('in.txt:2: 1 of 1 sentence was not read right: 1 "Unstoppable." (')
     assert last == (
         "ttscli: 1 of 2 utterances failed; "
         "listen to them; give them another seed, or accept them with --keep-going"
@@ -191,7 +191,7 @@ def test_speech_that_fails_the_check_is_a_failed_line(run: Run, stuck: Path) -> 
     assert Path("speech/00002.srt").exists()
 
     again = run(*arguments)
-    assert again.code == 3 and "1 of 2 are done already" in again.err, "it is tried again"
+    assert again.code == 3 and "1 of 2 is done already" in again.err, "it is tried again"
     accepted = run(*arguments, "--keep-going")
     assert (accepted.code, accepted.out) == (0, "speech/manifest.jsonl\n")
     assert accepted.err.splitlines() == ["2 of 2 are done already", named], (
@@ -202,7 +202,7 @@ def test_speech_that_fails_the_check_is_a_failed_line(run: Run, stuck: Path) -> 
     assert run(*arguments).code == 3, "who does not accept it is not told that all is well"
 
     Path("speech/00002.wav").write_bytes(written[:-2])
-    assert "1 of 2 are done already" in run(*arguments, "--keep-going").err
+    assert "1 of 2 is done already" in run(*arguments, "--keep-going").err
     assert Path("speech/00002.wav").read_bytes() == written
 
 
@@ -212,7 +212,7 @@ def test_keep_going_accepts_what_fails_the_check_and_nothing_else(run: Run, stuc
     result = run(*arguments, "--fail-fast")
     assert (result.code, result.out) == (0, "speech/manifest.jsonl\n")
     assert result.err.splitlines()[-2].startswith("1 spoken, 1 failed: ")
-    assert result.err.splitlines()[-1].startswith("in.txt:1: 1 of 1 sentences were not read right")
+    assert result.err.splitlines()[-1].startswith("in.txt:1: 1 of 1 sentence was not read right")
     assert [line["status"] for line in manifest()] == ["failed", "ok"]
     assert run(*arguments, "--overwrite", "-q") == Result(0, "", "")
 

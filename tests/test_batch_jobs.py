@@ -97,6 +97,7 @@ def test_unknown_format(path: str) -> None:
         ("id,text\na,Hi.\nb, \n", "jobs.csv", "jobs.csv:3: column 'text' is empty"),
         ('text,id\n"a\nb",x\nHi.,\n', "jobs.csv", "jobs.csv:4: column 'id' is empty"),
         ("id,text\na,Hi,there\n", "jobs.csv", "jobs.csv:2: 3 cells, but the header has 2"),
+        ("id,text\na\n", "jobs.csv", "jobs.csv:2: 1 cell, but the header has 2"),
         ('id,text\na,Hi.\nb,"Hi.\n', "jobs.csv", "jobs.csv:3: it cannot be read on"),
         ("id;text\na;Hi.\n", "jobs.csv", "jobs.csv:1: the header has no column 'text'"),
         ("id,text,text\na,b,c\n", "jobs.csv", "jobs.csv:1: the header names a column twice"),

@@ -339,7 +339,7 @@ def test_checkpoints_can_be_kept(place: Place, run: Run) -> None:
     assert place.leftovers() == []
     assert run("--verify", "tiny").code == 0
     (place.voice / "waveglow.pt").write_bytes(b"x")
-    assert_refused(run("--verify", "tiny"), 6, "waveglow.pt: it has 1 bytes instead of")
+    assert_refused(run("--verify", "tiny"), 6, "waveglow.pt: it has 1 byte instead of")
 
 
 # Checkpoints at hand
@@ -495,6 +495,7 @@ def test_verify(place: Place, run: Run) -> None:
     events = [json.loads(line) for line in run("--verify", "--json").out.splitlines()]
     assert [event["voice"] for event in events] == ["small", "tiny"]
     assert len(events[1]["problems"]) == 2
+    assert " and 1 more problem; " in run("--verify", "tiny").err
     assert run("tiny", "--force").code == 0
     assert run("--verify", "tiny").code == 0
     assert_refused(run("--verify", "ljspeech"), 6, "it is not here", "ttscli download ljspeech")

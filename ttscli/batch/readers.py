@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ttscli.counts import counted
 from ttscli.errors import InputError, UsageError
 
 _CSV_LARGEST = 1 << 20  # characters of a cell
@@ -83,7 +84,7 @@ def _table(delimiter: str) -> Callable[[str], Iterator[Row | InputError]]:
                 if not header:
                     header = _header(cells, number, delimiter)
                 elif len(cells) != len(header):
-                    what = f"{len(cells)} cells, but the header has {len(header)}"
+                    what = f"{counted(len(cells), 'cell')}, but the header has {len(header)}"
                     yield InputError(what, where=str(number), todo="quote what has delimiters")
                 else:
                     yield Row(number, dict(zip(header, cells, strict=True)))

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from ttscli import registry, voices
+from ttscli.counts import counted
 from ttscli.download.install import find_here, is_whole
 from ttscli.download.originals import partial_file
 from ttscli.download.records import Record, read_records, sha256_of
@@ -67,7 +68,7 @@ def _changed(path: Path, records: list[Record]) -> Iterator[str]:
             if not file.is_file():
                 yield f"{file}: it is missing"
             elif file.stat().st_size != size:
-                yield f"{file}: it has {file.stat().st_size} bytes instead of {size}"
+                yield f"{file}: it has {counted(file.stat().st_size, 'byte')} instead of {size}"
             elif sha256_of(file) != sha256:
                 yield f"{file}: its content has changed"
 
