@@ -98,7 +98,11 @@ def test_unknown_format(path: str) -> None:
         ('text,id\n"a\nb",x\nHi.,\n', "jobs.csv", "jobs.csv:4: column 'id' is empty"),
         ("id,text\na,Hi,there\n", "jobs.csv", "jobs.csv:2: 3 cells, but the header has 2"),
         ("id,text\na\n", "jobs.csv", "jobs.csv:2: 1 cell, but the header has 2"),
-        ('id,text\na,Hi.\nb,"Hi.\n', "jobs.csv", "jobs.csv:3: it cannot be read on"),
+        (
+            'id,text\na,Hi.\nb,"Hi.\n',
+            "jobs.csv",
+            "jobs.csv:3: a quotation mark begins a cell, and none",
+        ),
         ("id;text\na;Hi.\n", "jobs.csv", "jobs.csv:1: the header has no column 'text'"),
         ("id,text,text\na,b,c\n", "jobs.csv", "jobs.csv:1: the header names a column twice"),
         ("id,text,tempo\na,Hi.,2\n", "jobs.csv", "jobs.csv:2: unknown column 'tempo'; there are"),
@@ -170,6 +174,37 @@ def test_a_line_that_is_no_row_does_not_hide_others(
     assert [int(error.split(":")[1]) for error in errors_of(content, path)] == lines
     broken = content.splitlines()[lines[0] - 1]
     assert len(errors_of(f"{content}{broken}\n" * 30, path)) == MOST_ERRORS
+
+
+def test_quotation_marks_of_tables() -> None:
+    lines = ["id\ttext", 'a\t"Hello," she said.', "b\t", 'c\tShe said "Hello."', 'd\t"No," no.']
+    first, second, third = errors_of("\n".join(lines), "x.tsv")
+    assert first == (
+        "x.tsv:2: a cell goes on behind the quotation mark that closes it; a cell that begins with "
+        "a quotation mark must end with one, and those in between are doubled: "
+        '"""Hello,"" she said."'
+    )
+    assert second == "x.tsv:3: column 'text' is empty"
+    assert third.startswith("x.tsv:5: a cell goes on")
+    lines[1:] = ['a\t"""Hello,"" she said."', lines[3]]
+    assert [job.text for job in jobs_of("\n".join(lines), "x.tsv")] == [
+        '"Hello," she said.', 'She said "Hello."',
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "says"),
+    [
+        ('id,text\na,"Hi.\n" there\nb,\n', 2, "a cell goes on behind"),  # what is b a part of?
+        ('id,text\nb,"Hi.\nc,\n', 2, "a quotation mark begins a cell, and none ends it"),
+        ('id,text\nb,"' + "x" * (1 << 20) + '\n"\n', 2, "a cell has more than 1048576 characters"),
+        ("id,text\nb,x\ry\n", 2, "there is a carriage return amid a cell"),
+        ('"id"x,text\nb,\n', 1, "a cell goes on behind"),
+    ],
+)
+def test_tables_that_cannot_be_read(content: str, line: int, says: str) -> None:
+    (error,) = errors_of(content)
+    assert error.startswith(f"jobs.csv:{line}: {says}")
 
 
 def test_all_faults_of_one_row() -> None:

@@ -12,6 +12,10 @@ from ttscli.counts import counted
 from ttscli.errors import InputError, UsageError
 
 _CSV_LARGEST = 1 << 20  # characters of a cell
+_QUOTING = (
+    "a cell that begins with a quotation mark must end with one, and those in between are doubled: "
+    '"""Hello,"" she said."'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,27 +75,59 @@ def _filelist(content: str) -> Iterator[Row | InputError]:
 
 def _table(delimiter: str) -> Callable[[str], Iterator[Row | InputError]]:
     def rows(content: str) -> Iterator[Row | InputError]:
-        lines = (line + "\n" for line in content.split("\n"))
-        table = csv.reader(lines, delimiter=delimiter, strict=True)
         header: list[str] = []
-        begun = 1
-        csv.field_size_limit(_CSV_LARGEST)
-        try:
-            for cells in table:
-                number, begun = begun, table.line_num + 1
-                if not any(cell.strip() for cell in cells):
-                    continue
+        for number, cells in _cells(content, delimiter):
+            if isinstance(cells, InputError):
                 if not header:
-                    header = _header(cells, number, delimiter)
-                elif len(cells) != len(header):
-                    what = f"{counted(len(cells), 'cell')}, but the header has {len(header)}"
-                    yield InputError(what, where=str(number), todo="quote what has delimiters")
-                else:
-                    yield Row(number, dict(zip(header, cells, strict=True)))
-        except csv.Error as error:
-            raise InputError(f"it cannot be read on ({error})", where=str(begun)) from error
+                    raise cells
+                yield cells
+            elif not any(cell.strip() for cell in cells):
+                continue
+            elif not header:
+                header = _header(cells, number, delimiter)
+            elif len(cells) != len(header):
+                what = f"{counted(len(cells), 'cell')}, but the header has {len(header)}"
+                yield InputError(what, where=str(number), todo="quote what has delimiters")
+            else:
+                yield Row(number, dict(zip(header, cells, strict=True)))
 
     return rows
+
+
+def _cells(content: str, delimiter: str) -> Iterator[tuple[int, list[str] | InputError]]:
+    """The cells of each row, or what is wrong with it, and the line where it begins."""
+    lines = (line + "\n" for line in content.split("\n"))
+    table = csv.reader(lines, delimiter=delimiter, strict=True)
+    csv.field_size_limit(_CSV_LARGEST)
+    while True:
+        begun = table.line_num + 1
+        try:
+            cells = next(table, None)
+        except csv.Error as error:
+            what, todo = _in_words(error)
+            fault = InputError(what, where=str(begun), todo=todo)
+            # In a cell of several lines, or of more than there can be, nobody knows where it ends.
+            if table.line_num > begun or "field limit" in str(error):
+                raise fault from error
+            yield begun, fault
+            continue
+        if cells is None:
+            return
+        yield begun, cells
+
+
+def _in_words(error: csv.Error) -> tuple[str, str]:
+    """What Python's reader means, and what to do about it."""
+    text = str(error)
+    if "expected after" in text:
+        return "a cell goes on behind the quotation mark that closes it", _QUOTING
+    if "unexpected end" in text:
+        return "a quotation mark begins a cell, and none ends it", _QUOTING
+    if "field limit" in text:
+        return f"a cell has more than {_CSV_LARGEST} characters", "is a quotation mark not closed?"
+    if "new-line" in text:
+        return "there is a carriage return amid a cell", "put the cell in quotation marks"
+    return f"it cannot be read ({text})", ""
 
 
 def _header(cells: list[str], line: int, delimiter: str) -> list[str]:
