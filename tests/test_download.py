@@ -561,7 +561,6 @@ def test_json(place: Place, run: Run) -> None:
         ("x", "this is not TOML"),
         ("x = 1", "[x]: it is not a table"),
         ("[x]", "it has no table [x.tacotron2]"),
-        ("['../x']", "cannot be the name of a voice"),
         ("[x]\n[x.tacotron2]\n[x.waveglow]", "its url is not one of http or https"),
         ("[x]\ntacotron2.url='file:///etc/x'\nwaveglow.url='x'", "its url is not one of http"),
         ("[x]\ntacotron2.url='http://x/..'\nwaveglow.url='x'", "the name of a file"),
@@ -577,6 +576,30 @@ def test_json(place: Place, run: Run) -> None:
 def test_wrong_registries(place: Place, run: Run, table: str, says: str) -> None:
     (place.home / "voices.toml").write_text(table)
     assert_refused(run("x"), 6, says)
+
+
+def test_a_wrong_entry_concerns_no_other_voice(
+    place: Place, run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    table = place.home / "voices.toml"
+    wrong = "[wrong]\ntacotron2.url='file:///etc/x'\nwaveglow.url='http://x/y'\n['../x']\n"
+    table.write_text(table.read_text() + wrong)
+    assert run("tiny").code == 0
+    assert run("--verify").code == 0
+    assert_refused(run("nobody"), 6, "there is no voice 'nobody'", "ljspeech-256, tiny")
+    says = f"{table}: [wrong]: tacotron2: its url is not one of http or https"
+    assert_refused(run("wrong"), 6, says)
+    assert_refused(run("wrong", "--from", "x", "y"), 6, says)
+    listed = [json.loads(line) for line in run("--list", "--json").out.splitlines()]
+    states = {line["voice"]: (line["state"], line["description"]) for line in listed}
+    assert states["tiny"] == ("here", "Tiny")
+    assert states["wrong"] == ("wrong entry", says)
+    assert states["../x"][0] == "wrong entry"
+    assert says in run("--list").out
+    for voice, line in (("wrong", says), ("nobody", "unknown voice 'nobody'")):
+        capfd.readouterr()
+        assert cli.main(["synth", "-v", voice, "Hello."]) == 6
+        assert capfd.readouterr().err.startswith(f"ttscli: {line}")
 
 
 # Processes of their own

@@ -28,6 +28,8 @@ def _listed(folder: Path, name: str, offer: Offer | None) -> VoiceListed:
     path = find_here(folder, name)
     if path is None:
         assert offer is not None
+        if offer.problem is not None:
+            return VoiceListed(name, "wrong entry", 0, "", str(offer.problem), "")
         begun = any(partial_file(folder, source).exists() for source in offer.sources)
         licence, description = (offer.settings.get(f, "") for f in ("licence", "description"))
         state = "partly here" if begun else "not here"
