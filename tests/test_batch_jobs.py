@@ -207,6 +207,15 @@ def test_tables_that_cannot_be_read(content: str, line: int, says: str) -> None:
     assert error.startswith(f"jobs.csv:{line}: {says}")
 
 
+def test_where_reading_ends_early_there_may_be_more_errors() -> None:
+    for content, says in (
+        ('id,text\na,\nb,"Hi.\n', "at least 2 errors"),
+        ("id,text\na,\nb\n", "2 errors"),
+    ):
+        with pytest.raises(InputErrors, match=f"^{says}, so nothing was done"):
+            jobs_of(content)
+
+
 def test_all_faults_of_one_row() -> None:
     content = '{"id": "a/b", "text": "", "seed": -1, "sigma": "x", "tempo": 1, "pitch": 2}\n'
     errors = errors_of(content, "x.jsonl")

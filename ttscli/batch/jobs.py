@@ -168,7 +168,7 @@ def read_jobs(
         InputErrors: all that is wrong, each with its line.
     """
     found: list[Job] = []
-    errors: list[InputError] = []
+    errors = _Errors()
     maker = _JobMaker(template, reader, seed, options, check)
     for row in _rows(reader.rows(content), name, errors):
         job = maker.make(row)
@@ -179,13 +179,21 @@ def read_jobs(
         if len(errors) >= MOST_ERRORS:
             break
     if errors:
-        raise InputErrors(errors[:MOST_ERRORS], complete=len(errors) < MOST_ERRORS)
+        complete = errors.complete and len(errors) < MOST_ERRORS
+        raise InputErrors(errors[:MOST_ERRORS], complete=complete)
     if not found:
         raise InputError("there is nothing to speak in it", where=name)
     return found
 
 
-def _rows(rows: Iterator[Row | InputError], name: str, errors: list[InputError]) -> Iterator[Row]:
+class _Errors(list[InputError]):
+    """All that is wrong with a file."""
+
+    complete = True
+    """Whether the file was read to its end."""
+
+
+def _rows(rows: Iterator[Row | InputError], name: str, errors: _Errors) -> Iterator[Row]:
     """The rows up to one after which the file cannot be read any further."""
 
     def add(error: InputError) -> None:
@@ -202,6 +210,7 @@ def _rows(rows: Iterator[Row | InputError], name: str, errors: list[InputError])
                 break
     except InputError as error:
         add(error)
+        errors.complete = False
 
 
 class _Faults(list[str]):
