@@ -27,7 +27,7 @@ from ttscli.batch.ray_engine import RayEngine
 from ttscli.batch.runner import Batch, Engine, Failure, Request
 from ttscli.batch.speaking import LoadVoice, Outcome, Speaker, fitting_batch_size, load_voice
 from ttscli.batch.workers import READY, Orders, Spawner
-from ttscli.batch_console import make_batch_reporter
+from ttscli.batch_console import make_batch_reporter, show_plan
 from ttscli.errors import (
     InputErrors,
     LockedError,
@@ -309,13 +309,38 @@ def test_damaged_lines_of_the_manifest_do_not_count(here: Path) -> None:
     assert_whole(LINES)
 
 
+@pytest.mark.parametrize(
+    ("damaged", "done", "said"),
+    [
+        (
+            1,
+            1,
+            ["1 line of the manifest cannot be read and does not count", "1 of 3 is done already"],
+        ),
+        (
+            2,
+            2,
+            ["2 lines of the manifest cannot be read and do not count", "2 of 3 are done already"],
+        ),
+    ],
+)
+def test_one_is_not_said_as_many(
+    damaged: int, done: int, said: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with make_batch_reporter(False, False, False) as report:
+        report(BatchPlanned(3, done, 3 - done, 1, 1.0, "", damaged))
+    assert capsys.readouterr().err.splitlines() == said
+    show_plan(BatchPlanned(1, 0, 1, 1, 1.0, "", 0), "a", "a", as_json=False)
+    assert capsys.readouterr().out.startswith("1 utterance: 0 done, 1 to speak\n1 character, ")
+
+
 def test_failures_are_tried_again(here: Path) -> None:
     lines = [*LINES[:3], "mute", "fail now", "endless."]
     failures, _ = run(lines)
     assert [(f.where, f.error.split(";")[0]) for f in failures] == [
         ("in.txt:4", "there is nothing to say"),
         ("in.txt:5", "ZeroDivisionError: division by zero"),
-        ("in.txt:6", '1 of 1 sentences were not read right: 1 "endless." (it does not stop)'),
+        ("in.txt:6", '1 of 1 sentence was not read right: 1 "endless." (it does not stop)'),
     ]
     assert_whole(lines, failed=[4, 5, 6])
     unspoken, read = (record["attention"] for record in records()[-2:])
@@ -357,6 +382,12 @@ def test_rows_with_voices_that_are_not_there(here: Path) -> None:
         run(write(["id,text,voice", "a,Hi.,", "b,Hi.,nobody"], "in.csv"))
     assert str(caught.value.errors[0]).startswith("in.csv:3: unknown voice 'nobody'")
     assert not Path("out").exists()
+    rows = ["id,text,voice,seed", "a,,,", "b,Hi.,nobody,x", "c,Hi.,nobody,", "d,Hi.,,-1"]
+    with pytest.raises(InputErrors) as caught:
+        run(write(rows, "in.csv"))
+    named = [(error.where, error.what.split(";")[0]) for error in caught.value.errors]
+    assert [where for where, _ in named] == [f"in.csv:{line}" for line in (2, 3, 3, 4, 5)]
+    assert [what for _, what in named if "nobody" in what] == ["unknown voice 'nobody'"] * 2
 
 
 # Shards and locks

@@ -177,7 +177,7 @@ def test_speech_that_fails_the_check_is_a_failed_line(run: Run, stuck: Path) -> 
     first = run(*arguments)
     assert (first.code, first.out) == (3, "speech/manifest.jsonl\n")
     named, last = first.err.splitlines()[-2:]
-    assert named.startswith('in.txt:2: 1 of 1 sentences were not read right: 1 "Unstoppable." (')
+    assert named.startswith('in.txt:2: 1 of 1 sentence was not read right: 1 "Unstoppable." (')
     assert last == (
         "ttscli: 1 of 2 utterances failed; "
         "listen to them; give them another seed, or accept them with --keep-going"
@@ -191,14 +191,18 @@ def test_speech_that_fails_the_check_is_a_failed_line(run: Run, stuck: Path) -> 
     assert Path("speech/00002.srt").exists()
 
     again = run(*arguments)
-    assert again.code == 3 and "1 of 2 are done already" in again.err, "it is tried again"
+    assert again.code == 3 and "1 of 2 is done already" in again.err, "it is tried again"
     accepted = run(*arguments, "--keep-going")
-    assert accepted == Result(0, "speech/manifest.jsonl\n", "2 of 2 are done already\n")
+    assert (accepted.code, accepted.out) == (0, "speech/manifest.jsonl\n")
+    assert accepted.err.splitlines() == ["2 of 2 are done already", named], (
+        "it is named all the same"
+    )
+    assert run(*arguments, "--keep-going", "-q") == Result(0, "", "")
     assert [line["status"] for line in manifest()] == ["ok", "failed"]
     assert run(*arguments).code == 3, "who does not accept it is not told that all is well"
 
     Path("speech/00002.wav").write_bytes(written[:-2])
-    assert "1 of 2 are done already" in run(*arguments, "--keep-going").err
+    assert "1 of 2 is done already" in run(*arguments, "--keep-going").err
     assert Path("speech/00002.wav").read_bytes() == written
 
 
@@ -208,7 +212,7 @@ def test_keep_going_accepts_what_fails_the_check_and_nothing_else(run: Run, stuc
     result = run(*arguments, "--fail-fast")
     assert (result.code, result.out) == (0, "speech/manifest.jsonl\n")
     assert result.err.splitlines()[-2].startswith("1 spoken, 1 failed: ")
-    assert result.err.splitlines()[-1].startswith("in.txt:1: 1 of 1 sentences were not read right")
+    assert result.err.splitlines()[-1].startswith("in.txt:1: 1 of 1 sentence was not read right")
     assert [line["status"] for line in manifest()] == ["failed", "ok"]
     assert run(*arguments, "--overwrite", "-q") == Result(0, "", "")
 
@@ -216,7 +220,7 @@ def test_keep_going_accepts_what_fails_the_check_and_nothing_else(run: Run, stuc
     result = run(*arguments)
     assert result.code == 3
     assert result.err.splitlines()[-1] == (
-        "ttscli: 1 of 2 utterances failed; correct them, or run the same command to try again"
+        "ttscli: 2 of 2 utterances failed; correct them, or run the same command to try again"
     )
     assert run(*arguments, "--fail-fast").code == 3
 
@@ -227,15 +231,30 @@ def test_bad_input_before_any_work(run: Run) -> None:
         run("in.csv"), 4,
         "in.csv:2: the file name '../../x.wav' has '/' in it; change the id, or use --name",
         "in.csv:3: column 'text' is empty",
+        "in.csv:3: the file name '/etc/x.wav' has '/' in it; change the id, or use --name",
         "in.csv:4: the file name 'CON.wav' is a device's on Windows; ",
         "in.csv:6: the file name 'OK.wav' is that of line 5 too",
-        "4 errors, so nothing was done",
+        "5 errors, so nothing was done",
     )  # fmt: skip
     Path("in.txt").write_bytes(b"One.\nTwo \xe9.\n")
     assert_errors(run("in.txt"), 4, "in.txt:2: the byte 0xe9 is not UTF-8; convert the text")
     assert_errors(run("no.txt"), 4, "no.txt: No such file or directory")
     Path("in.txt").write_text("\n \n")
     assert_errors(run("in.txt"), 4, "in.txt: there is nothing to speak in it")
+
+
+def test_a_lexicon_that_cannot_be_read_is_said_as_synth_says_it(
+    run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("in.csv").write_text("text,sigma\nHi.,\nHi.,0.5\n")
+    Path("folder").mkdir()
+    Path("words.tsv").write_text("nonsense\n")
+    for lexicon in ("nope", "folder", "words.tsv"):
+        assert cli.main(["synth", "Hi", "--lexicon", lexicon, "-o", "x.wav"]) == 4
+        said = capfd.readouterr().err
+        for source in ("in.txt", "in.csv"):
+            assert run(source, "--lexicon", lexicon) == Result(4, "", said)
+            assert run(source, "--lexicon", lexicon, "--dry-run") == Result(4, "", said)
 
 
 def test_usage(run: Run) -> None:

@@ -97,7 +97,12 @@ def test_unknown_format(path: str) -> None:
         ("id,text\na,Hi.\nb, \n", "jobs.csv", "jobs.csv:3: column 'text' is empty"),
         ('text,id\n"a\nb",x\nHi.,\n', "jobs.csv", "jobs.csv:4: column 'id' is empty"),
         ("id,text\na,Hi,there\n", "jobs.csv", "jobs.csv:2: 3 cells, but the header has 2"),
-        ('id,text\na,Hi.\nb,"Hi.\n', "jobs.csv", "jobs.csv:3: it cannot be read on"),
+        ("id,text\na\n", "jobs.csv", "jobs.csv:2: 1 cell, but the header has 2"),
+        (
+            'id,text\na,Hi.\nb,"Hi.\n',
+            "jobs.csv",
+            "jobs.csv:3: a quotation mark begins a cell, and none",
+        ),
         ("id;text\na;Hi.\n", "jobs.csv", "jobs.csv:1: the header has no column 'text'"),
         ("id,text,text\na,b,c\n", "jobs.csv", "jobs.csv:1: the header names a column twice"),
         ("id,text,tempo\na,Hi.,2\n", "jobs.csv", "jobs.csv:2: unknown column 'tempo'; there are"),
@@ -156,6 +161,78 @@ def test_all_faults_in_one_list() -> None:
         assert part in error
     many = errors_of("id,text\n" + "a/b,Hi.\n" * 1000)
     assert len(many) == MOST_ERRORS
+    many = errors_of("id,text\n" + "a/b,\n" * 1000)
+    assert len(many) == MOST_ERRORS
+
+
+@pytest.mark.parametrize(
+    ("content", "path", "lines"),
+    [
+        ('{\n{"text": "Hi."}\n[1]\n{"text": ""}\n', "x.jsonl", [1, 3, 4]),
+        ("id,text\na,Hi,there\nb,Hi.\nc\nd,\n", "jobs.csv", [2, 4, 5]),
+        ("a|Hi.|3\nb|Hi.\nc|Hi.|4\n", "x.txt", [1, 3]),
+    ],
+)
+def test_a_line_that_is_no_row_does_not_hide_others(
+    content: str, path: str, lines: list[int]
+) -> None:
+    assert [int(error.split(":")[1]) for error in errors_of(content, path)] == lines
+    broken = content.splitlines()[lines[0] - 1]
+    assert len(errors_of(f"{content}{broken}\n" * 30, path)) == MOST_ERRORS
+
+
+def test_quotation_marks_of_tables() -> None:
+    lines = ["id\ttext", 'a\t"Hello," she said.', "b\t", 'c\tShe said "Hello."', 'd\t"No," no.']
+    first, second, third = errors_of("\n".join(lines), "x.tsv")
+    assert first == (
+        "x.tsv:2: a cell goes on behind the quotation mark that closes it; a cell that begins with "
+        "a quotation mark must end with one, and those in between are doubled: "
+        '"""Hello,"" she said."'
+    )
+    assert second == "x.tsv:3: column 'text' is empty"
+    assert third.startswith("x.tsv:5: a cell goes on")
+    lines[1:] = ['a\t"""Hello,"" she said."', lines[3]]
+    assert [job.text for job in jobs_of("\n".join(lines), "x.tsv")] == [
+        '"Hello," she said.', 'She said "Hello."',
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "says"),
+    [
+        ('id,text\na,"Hi.\n" there\nb,\n', 2, "a cell goes on behind"),  # what is b a part of?
+        ('id,text\nb,"Hi.\nc,\n', 2, "a quotation mark begins a cell, and none ends it"),
+        ('id,text\nb,"' + "x" * (1 << 20) + '\n"\n', 2, "a cell has more than 1048576 characters"),
+        ("id,text\nb,x\ry\n", 2, "there is a carriage return amid a cell"),
+        ('"id"x,text\nb,\n', 1, "a cell goes on behind"),
+    ],
+)
+def test_tables_that_cannot_be_read(content: str, line: int, says: str) -> None:
+    (error,) = errors_of(content)
+    assert error.startswith(f"jobs.csv:{line}: {says}")
+
+
+def test_where_reading_ends_early_there_may_be_more_errors() -> None:
+    for content, says in (
+        ('id,text\na,\nb,"Hi.\n', "at least 2 errors"),
+        ("id,text\na,\nb\n", "2 errors"),
+    ):
+        with pytest.raises(InputErrors, match=f"^{says}, so nothing was done"):
+            jobs_of(content)
+
+
+def test_all_faults_of_one_row() -> None:
+    content = '{"id": "a/b", "text": "", "seed": -1, "sigma": "x", "tempo": 1, "pitch": 2}\n'
+    errors = errors_of(content, "x.jsonl")
+    for error, part in zip(
+        errors,
+        [
+            "unknown columns 'tempo', 'pitch'; there are", "column 'text' is empty",
+            "the file name 'a/b.wav' has '/' in it", "column 'seed': -1", "column 'sigma': 'x'",
+        ],
+        strict=True,
+    ):  # fmt: skip
+        assert error.startswith(f"x.jsonl:1: {part}")
 
 
 # Names
@@ -206,11 +283,21 @@ def test_names_that_a_file_system_may_confuse(one: str, other: str) -> None:
 
 @pytest.mark.parametrize(
     "template",
-    ["x", "{index}.doc", "{index", "{name}.wav", "{0}.wav", "{id.x}.wav", "{id:d}.wav", "{}.wav"],
-)
+    [
+        "x", "{index}.doc", "{index", "{name}.wav", "{0}.wav", "{id.x}.wav", "{id:d}.wav", "{}.wav",
+        "{index:{id}}.wav",
+    ],
+)  # fmt: skip
 def test_bad_templates(template: str) -> None:
     with pytest.raises(UsageError, match="--name"):
         NameTemplate(template)
+
+
+@pytest.mark.parametrize("field", ["index:", "index:0", "id:>", "index:.", "stem:x<"])
+@pytest.mark.parametrize("width", ["241", "9999999999", "9" * 5000, "９９９９９９９９９９"])
+def test_widths_that_no_name_can_have(field: str, width: str) -> None:
+    with pytest.raises(UsageError, match=r"--name .* is no pattern"):
+        NameTemplate(f"{{{field}{width}}}.wav")
 
 
 def test_templates() -> None:

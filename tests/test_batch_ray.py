@@ -194,7 +194,7 @@ def test_no_room(here: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> N
 def test_another_voice_elsewhere() -> None:
     options = VoiceOptions()
     orders = Orders(batch_voices.load, 0, (options,), ("cpu",))
-    Actor(orders, {options: Keys(options, "").head(options)}).ping()
+    Actor(orders, {options: Keys().head(options)}).ping()
     with pytest.raises(VoiceError, match="another one than here"):
         Actor(orders, {options: "0" * 32}).ping()
 

@@ -238,7 +238,7 @@ def test_path_of_any_bytes_is_printed_as_it_is(run: Run) -> None:
 
 
 NOT_READ = (
-    '1 of 2 sentences were not read right: 2 "Unstoppable." '
+    '1 of 2 sentences was not read right: 2 "Unstoppable." '
     "(it does not stop, it stops 10 sounds before the end, it skips 11 sounds, it reads only 0%, "
     "it is too fast, 947 sounds a second)"
 )

@@ -339,7 +339,7 @@ def test_checkpoints_can_be_kept(place: Place, run: Run) -> None:
     assert place.leftovers() == []
     assert run("--verify", "tiny").code == 0
     (place.voice / "waveglow.pt").write_bytes(b"x")
-    assert_refused(run("--verify", "tiny"), 6, "waveglow.pt: it has 1 bytes instead of")
+    assert_refused(run("--verify", "tiny"), 6, "waveglow.pt: it has 1 byte instead of")
 
 
 # Checkpoints at hand
@@ -495,6 +495,7 @@ def test_verify(place: Place, run: Run) -> None:
     events = [json.loads(line) for line in run("--verify", "--json").out.splitlines()]
     assert [event["voice"] for event in events] == ["small", "tiny"]
     assert len(events[1]["problems"]) == 2
+    assert " and 1 more problem; " in run("--verify", "tiny").err
     assert run("tiny", "--force").code == 0
     assert run("--verify", "tiny").code == 0
     assert_refused(run("--verify", "ljspeech"), 6, "it is not here", "ttscli download ljspeech")
@@ -510,6 +511,24 @@ def test_verify_reads_what_has_no_checksums(place: Place, run: Run) -> None:
     data[-4:] = np.float32(np.nan).tobytes()
     weights.write_bytes(data)
     assert_refused(run("--verify", "tiny"), 6, "numbers that are not finite")
+
+
+def test_verify_reads_the_files_beside_the_models(place: Place, run: Run) -> None:
+    assert run("tiny").code == 0
+    manifest, table = place.voice / "voice.json", place.voice / "lexicon.tsv"
+    fields = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(fields | {"lexicon": "lexicon.tsv"}))
+    for content, says in (
+        (b"", f"{manifest}: lexicon: the file 'lexicon.tsv' beside it is empty"),
+        (b"a\tAH0\nno phones\n", f"{table}:2: this line is not a word"),
+        (b"b\tB IY1\na\tAH0\n", f"{table}:2: its words are not sorted"),
+    ):
+        table.write_bytes(content)
+        assert_refused(run("--verify", "tiny"), 6, says)
+    table.write_bytes(b"a\tAH0\nb\tB IY1\n")
+    assert run("--verify", "tiny").code == 0
+    manifest.write_text(json.dumps(fields | {"denoiser": "lexicon.tsv"}))
+    assert_refused(run("--verify", "tiny"), 6, f"{table}: no bias spectrum can be read here")
 
 
 def test_speaking_with_a_voice_that_is_not_here_names_the_command(
@@ -542,7 +561,6 @@ def test_json(place: Place, run: Run) -> None:
         ("x", "this is not TOML"),
         ("x = 1", "[x]: it is not a table"),
         ("[x]", "it has no table [x.tacotron2]"),
-        ("['../x']", "cannot be the name of a voice"),
         ("[x]\n[x.tacotron2]\n[x.waveglow]", "its url is not one of http or https"),
         ("[x]\ntacotron2.url='file:///etc/x'\nwaveglow.url='x'", "its url is not one of http"),
         ("[x]\ntacotron2.url='http://x/..'\nwaveglow.url='x'", "the name of a file"),
@@ -558,6 +576,30 @@ def test_json(place: Place, run: Run) -> None:
 def test_wrong_registries(place: Place, run: Run, table: str, says: str) -> None:
     (place.home / "voices.toml").write_text(table)
     assert_refused(run("x"), 6, says)
+
+
+def test_a_wrong_entry_concerns_no_other_voice(
+    place: Place, run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    table = place.home / "voices.toml"
+    wrong = "[wrong]\ntacotron2.url='file:///etc/x'\nwaveglow.url='http://x/y'\n['../x']\n"
+    table.write_text(table.read_text() + wrong)
+    assert run("tiny").code == 0
+    assert run("--verify").code == 0
+    assert_refused(run("nobody"), 6, "there is no voice 'nobody'", "ljspeech-256, tiny")
+    says = f"{table}: [wrong]: tacotron2: its url is not one of http or https"
+    assert_refused(run("wrong"), 6, says)
+    assert_refused(run("wrong", "--from", "x", "y"), 6, says)
+    listed = [json.loads(line) for line in run("--list", "--json").out.splitlines()]
+    states = {line["voice"]: (line["state"], line["description"]) for line in listed}
+    assert states["tiny"] == ("here", "Tiny")
+    assert states["wrong"] == ("wrong entry", says)
+    assert states["../x"][0] == "wrong entry"
+    assert says in run("--list").out
+    for voice, line in (("wrong", says), ("nobody", "unknown voice 'nobody'")):
+        capfd.readouterr()
+        assert cli.main(["synth", "-v", voice, "Hello."]) == 6
+        assert capfd.readouterr().err.startswith(f"ttscli: {line}")
 
 
 # Processes of their own

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "ttscli"
-FOR_ALL = {"errors", "events", "__init__"}
+FOR_ALL = {"counts", "errors", "events", "__init__"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"speech", "synthesizer"},
     "__main__": {"cli"},
@@ -40,12 +40,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         "subtitles",
         "synthesizer",
         "tempo",
+        "text",
         "voices",
     },
     "batch_console": {"console"},
     "console": {"files"},
     "console_download": {"console"},
-    "download": {"checkpoints", "files", "registry", "voices"},
+    "download": {"checkpoints", "files", "registry", "text", "vocoders", "voices"},
     "explain": {"text", "voices"},
     "speech": {"attention", "audio", "timings"},
     "readings": set(),
@@ -96,6 +97,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "voices",
     },
     "core": set(),
+    "counts": set(),
     "devices": set(),
     "errors": set(),
     "events": set(),

@@ -24,7 +24,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def make_voice(folder: Path, **fields: object) -> Path:
     folder.mkdir(parents=True)
     for name in ("t.safetensors", "w.safetensors", "lexicon.tsv", "bias.safetensors"):
-        (folder / name).write_bytes(b"")
+        (folder / name).write_bytes(b"content")
     manifest = {"tacotron2": "t.safetensors", "waveglow": "w.safetensors", **fields}
     (folder / "voice.json").write_text(
         json.dumps({k: v for k, v in manifest.items() if v is not None}), encoding="utf-8"
@@ -116,10 +116,12 @@ def test_messages_name_the_voice(home: Path, tmp_path: Path) -> None:
         ({"tacotron2": "/etc/passwd"}, "tacotron2: '/etc/passwd' is not the name"),
         ({"tacotron2": ".."}, "tacotron2: the file '..' is missing beside it"),
         ({"lexicon": "no"}, "lexicon: the file 'no' is missing beside it"),
+        ({"lexicon": "empty"}, "lexicon: the file 'empty' beside it is empty"),
     ],
 )
 def test_wrong_fields(tmp_path: Path, fields: dict[str, object], message: str) -> None:
     folder = make_voice(tmp_path / "x", **fields)
+    (folder / "empty").touch()
     with pytest.raises(VoiceError) as caught:
         find_voice(folder)
     assert str(caught.value).startswith(f"{folder / 'voice.json'}: {message}")

@@ -7,6 +7,7 @@ from collections import Counter
 from types import TracebackType
 
 from ttscli.console import JsonLines, Reporter, dropped_note, printable, progress_bar, put, say
+from ttscli.counts import counted
 from ttscli.events import (
     BatchFinished,
     BatchPlanned,
@@ -78,9 +79,11 @@ class HumanBatch(Reporter):
         self._began = self._shown = time.monotonic()
         self._left, self._total_characters = plan.left, plan.characters
         if plan.damaged_lines:
-            self._say(f"{plan.damaged_lines} lines of the manifest cannot be read and do not count")
+            verbs = "cannot be read and " + ("does" if plan.damaged_lines == 1 else "do")
+            self._say(f"{counted(plan.damaged_lines, 'line')} of the manifest {verbs} not count")
         if plan.done:
-            self._say(f"{plan.done} of {plan.utterances} are done already")
+            verb = "is" if plan.done == 1 else "are"
+            self._say(f"{plan.done} of {plan.utterances} {verb} done already")
         if self._bar is not None and self._task is not None:
             self._bar.update(
                 self._task, description="speaking", total=plan.characters,
@@ -159,8 +162,8 @@ def show_plan(plan: BatchPlanned, first: str, last: str, *, as_json: bool) -> No
         JsonLines(on_stderr=False)(plan)
         return
     shard = f" in shard {plan.shard}" if plan.shard else ""
-    put(f"{plan.utterances} utterances{shard}: {plan.done} done, {plan.left} to speak")
-    put(f"{plan.characters} characters, about {_duration(plan.estimated_s)} of audio")
+    put(f"{counted(plan.utterances, 'utterance')}{shard}: {plan.done} done, {plan.left} to speak")
+    put(f"{counted(plan.characters, 'character')}, about {_duration(plan.estimated_s)} of audio")
     put(f"{first} … {last}")
 
 

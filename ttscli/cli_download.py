@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from ttscli.console_download import make_download_reporter
+from ttscli.counts import counted
 from ttscli.errors import UsageError, VoiceError
 from ttscli.options import Json, Offline, Quiet, Verbose, option
 
@@ -148,6 +149,6 @@ def _complain(broken: list[Any]) -> None:
     """Name what is broken in the one line that an error has."""
     if broken:
         problems = [f"{voice.voice}: {problem}" for voice in broken for problem in voice.problems]
-        more = f" and {len(problems) - 1} more problems" if len(problems) > 1 else ""
+        more = f" and {counted(len(problems) - 1, 'more problem')}" if len(problems) > 1 else ""
         mend = ", ".join(voice.todo for voice in broken if voice.todo)
         raise VoiceError(f"{problems[0]}{more}", todo=f"to mend it: {mend}" if mend else "")

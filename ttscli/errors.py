@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ttscli.counts import counted
+
 
 class TTSError(Exception):
     """Something a user can understand and act on.
@@ -54,8 +56,7 @@ class InputErrors(InputError):  # noqa: N818 - several
     def __init__(self, errors: Sequence[InputError], *, complete: bool = True) -> None:
         self.errors = tuple(errors)
         more = "" if complete else "at least "
-        plural = "s" * (len(errors) != 1)
-        super().__init__(f"{more}{len(errors)} error{plural}, so nothing was done")
+        super().__init__(f"{more}{counted(len(errors), 'error')}, so nothing was done")
 
 
 class TemporaryError(TTSError):

@@ -122,13 +122,13 @@ class VoiceListed(Event):
     voice: str
     """Its name."""
     state: str
-    """built in, here, partly here, damaged or not here."""
+    """built in, here, partly here, damaged, not here, or wrong entry: of the user's table."""
     size: int
     """Bytes on the disk, or of the download as far as known."""
     licence: str
     """Under which terms it may be used."""
     description: str
-    """A sentence about it."""
+    """A sentence about it; of a wrong entry what is wrong."""
     path: str
     """Its folder; empty if it is not here."""
 

@@ -57,6 +57,8 @@ class Offer:
     """What its `voice.json` says beside its files."""
     sources: tuple[Source, ...]
     """Its files, one of each role."""
+    problem: VoiceError | None = None
+    """Why its entry cannot be used, which concerns no other voice; None if it can."""
 
     @property
     def expected_size(self) -> int:
@@ -82,12 +84,26 @@ def voices_folder() -> Path:
 def read_registry() -> dict[str, Offer]:
     """All voices on offer by name; the user's own come last and may replace ours.
 
+    An entry that cannot be used is there too, and says so itself.
+
     Raises:
         VoiceError: the user's table cannot be read, and where.
     """
     offers = _read(_OURS)
     own = home() / "voices.toml"
     return offers | _read(own) if own.exists() else offers
+
+
+def find_offer(name: str) -> Offer | None:
+    """The voice on offer of this name; None if there is none.
+
+    Raises:
+        VoiceError: its entry cannot be used, or the user's table cannot be read.
+    """
+    offer = read_registry().get(name)
+    if offer is not None and offer.problem is not None:
+        raise offer.problem
+    return offer
 
 
 def check_name(name: str) -> str:
@@ -115,7 +131,8 @@ def _read(path: Path) -> dict[str, Offer]:
             check_name(name)
             offers[name] = _offer(name, table)
         except VoiceError as error:
-            raise VoiceError(f"[{name:.80}]: {error.what}", where=str(path)) from error
+            problem = VoiceError(f"[{name:.80}]: {error.what}", where=str(path))
+            offers[name] = Offer(name, {}, (), problem)
     return offers
 
 

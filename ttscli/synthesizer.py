@@ -16,6 +16,7 @@ import numpy as np
 
 from ttscli.attention import Attention
 from ttscli.audio import Samples
+from ttscli.counts import counted
 from ttscli.devices import choose_device, choose_precision
 from ttscli.engines import load_engine, speak_by_length
 from ttscli.errors import InputError, UsageError, VoiceError
@@ -315,7 +316,9 @@ def what_failed(failed: Sequence[tuple[int, Sentence]], total: int) -> str:
         f'{number} "{sentence.text:.40}" ({", ".join(sentence.attention.problems)})'
         for number, sentence in failed[:_MOST_NAMED]
     ]
-    what = f"{len(failed)} of {total} sentences were not read right: {', '.join(named)}"
+    verb = "was" if len(failed) == 1 else "were"
+    what = f"{len(failed)} of {counted(total, 'sentence')} {verb} not read right"
+    what = f"{what}: {', '.join(named)}"
     return what + (", …" if len(failed) > _MOST_NAMED else "")
 
 

@@ -157,7 +157,7 @@ def _load_denoiser(voice: Voice, model: WaveGlow | HarmonicWaveGlow, device: str
 
     if not isinstance(model, WaveGlow):
         raise _nothing_to_denoise()
-    stored = _stored_bias(voice)
+    stored = stored_bias(voice)
     bias = bias_spectrum(model) if stored is None else torch.from_numpy(stored)
     return Denoiser(bias).to(device)
 
@@ -200,7 +200,7 @@ def _load_cpu_waveglow(voice: Voice, n_mels: int) -> CpuVocoder:
 
     from ttscli.cpu.spectra import Denoiser, bias_spectrum
 
-    stored = _stored_bias(voice)
+    stored = stored_bias(voice)
     denoiser = Denoiser(bias_spectrum(model) if stored is None else stored)
     return vocoders.WaveGlowVocoder(model, voice.sigma, denoiser, voice.denoise)
 
@@ -220,7 +220,7 @@ def _nothing_to_denoise() -> UsageError:
     return UsageError(what, todo="set denoise to 0")
 
 
-def _stored_bias(voice: Voice) -> NDArray[np.float32] | None:
+def stored_bias(voice: Voice) -> NDArray[np.float32] | None:
     """The bias spectrum (bins,) that the voice brings, if it brings one."""
     if voice.denoiser is None:
         return None

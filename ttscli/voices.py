@@ -65,7 +65,7 @@ def find_voice(name: str | Path) -> Voice:
         return read_voice(Path(text))
     if Path(text).is_dir():
         raise VoiceError(f"this folder has no {MANIFEST}", where=text, todo=_known())
-    if text in registry.read_registry():
+    if registry.find_offer(text) is not None:
         what = f"the voice {text!r} is not downloaded"
         raise VoiceError(what, todo=f"run: ttscli download {text}")
     raise VoiceError(f"unknown voice {text!r}", todo=_known())
@@ -176,6 +176,8 @@ def _file(folder: Path, value: Any) -> Path:
         raise ValueError(f"{name!r} is not the name of a file beside it")
     if not (folder / name).is_file():
         raise ValueError(f"the file {name!r} is missing beside it")
+    if not (folder / name).stat().st_size:  # neither a model nor a table is; and none can be mapped
+        raise ValueError(f"the file {name!r} beside it is empty")
     return folder / name
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePosixPath
@@ -11,7 +11,7 @@ from typing import Any
 
 from ttscli.batch.names import Names, NameTemplate
 from ttscli.batch.readers import Reader, Row
-from ttscli.errors import InputError, InputErrors, UsageError
+from ttscli.errors import InputError, InputErrors, TTSError, UsageError
 from ttscli.resampling import check_sample_rate
 from ttscli.tempo import check_speed
 
@@ -151,7 +151,14 @@ COLUMNS = ("id", "text", "seed", *_OPTIONS)
 
 
 def read_jobs(
-    reader: Reader, name: str, content: str, *, template: str, seed: int, options: VoiceOptions
+    reader: Reader,
+    name: str,
+    content: str,
+    *,
+    template: str,
+    seed: int,
+    options: VoiceOptions,
+    check: Callable[[VoiceOptions], None] | None = None,
 ) -> list[Job]:
     """The jobs in a file, in its order.
 
@@ -162,68 +169,122 @@ def read_jobs(
         template: what names the audio files; empty is the reader's own.
         seed: of rows that give none.
         options: for what rows do not give themselves.
+        check: refuses options that a row has of its own, such as an unknown voice, with a TTSError.
 
     Raises:
         InputErrors: all that is wrong, each with its line.
     """
     found: list[Job] = []
-    errors: list[InputError] = []
-    maker = _JobMaker(template, reader, seed, options)
+    errors = _Errors()
+    maker = _JobMaker(template, reader, seed, options, check)
     for row in _rows(reader.rows(content), name, errors):
-        try:
-            found.append(maker.make(row))
-        except ValueError as error:
-            errors.append(InputError(str(error), where=f"{name}:{row.line}"))
+        job = maker.make(row)
+        if isinstance(job, Job):
+            found.append(job)
+        else:
+            errors += [InputError(fault, where=f"{name}:{row.line}") for fault in job]
         if len(errors) >= MOST_ERRORS:
             break
     if errors:
-        raise InputErrors(errors, complete=len(errors) < MOST_ERRORS)
+        complete = errors.complete and len(errors) < MOST_ERRORS
+        raise InputErrors(errors[:MOST_ERRORS], complete=complete)
     if not found:
         raise InputError("there is nothing to speak in it", where=name)
     return found
 
 
-def _rows(rows: Iterator[Row], name: str, errors: list[InputError]) -> Iterator[Row]:
+class _Errors(list[InputError]):
+    """All that is wrong with a file."""
+
+    complete = True
+    """Whether the file was read to its end."""
+
+
+def _rows(rows: Iterator[Row | InputError], name: str, errors: _Errors) -> Iterator[Row]:
     """The rows up to one after which the file cannot be read any further."""
-    try:
-        yield from rows
-    except InputError as error:
+
+    def add(error: InputError) -> None:
         where = f"{name}:{error.where}" if error.where else name
         errors.append(InputError(error.what, where=where, todo=error.todo))
+
+    try:
+        for row in rows:
+            if isinstance(row, Row):
+                yield row
+            else:
+                add(row)
+            if len(errors) >= MOST_ERRORS:
+                break
+    except InputError as error:
+        add(error)
+        errors.complete = False
+
+
+class _Faults(list[str]):
+    """All that is wrong with a row."""
+
+    def of(self, read: Callable[..., Any], *values: Any) -> Any:
+        """What `read` makes of the values; None if its ValueError is a fault more."""
+        try:
+            return read(*values)
+        except ValueError as error:
+            self.append(str(error))
+            return None
 
 
 class _JobMaker:
     """Turns rows into jobs, or says what is wrong with them."""
 
-    def __init__(self, template: str, reader: Reader, seed: int, options: VoiceOptions) -> None:
-        self.template = template
+    def __init__(
+        self,
+        template: str,
+        reader: Reader,
+        seed: int,
+        options: VoiceOptions,
+        check: Callable[[VoiceOptions], None] | None,
+    ) -> None:
+        self.template, self._check = template, check
         self.reader, self.seed, self.options = reader, seed, options
         self._names: NameTemplate | None = None
         self._files, self._ids = Names("the file name"), Names("the id", exact=True)
         self._known: dict[VoiceOptions, VoiceOptions] = {}
         self._index = 0
 
-    def make(self, row: Row) -> Job:
-        """The job of a row; a ValueError says what is wrong with it."""
+    def make(self, row: Row) -> Job | Sequence[str]:
+        """The job of a row, or all that is wrong with it."""
         self._index += 1
-        unknown = [key for key in row.fields if key not in COLUMNS]
-        if unknown:
-            raise ValueError(f"unknown column {unknown[0]!r}; there are {', '.join(COLUMNS)}")
+        faults = _Faults()
+        faults.of(_check_columns, row.fields)
         named = "id" in row.fields
-        id_ = _id(row.fields["id"]) if named else str(self._index)
-        text = _speakable(row.fields.get("text"))
+        id_ = faults.of(_id, row.fields["id"]) if named else str(self._index)
+        text = faults.of(_speakable, row.fields.get("text"))
+        path: Any = None if id_ is None else faults.of(self._path, id_, named, row.line)
+        seed = faults.of(_field, row.fields, "seed", _seed, self.seed)
+        options = self._options(row.fields, faults)
+        if path is not None:
+            faults.of(self._check_rate, options.sample_rate, path)
+        faults.of(self._check_options, options)
+        return faults or Job(self._index, id_, text, path, seed, options, row.line)
+
+    def _path(self, id_: str, named: bool, line: int) -> str:
+        """The name of the row's file, which no other row may have."""
         if self._names is None:
             self._names = NameTemplate(self.template or self.reader.name_template(named))
         stem = PurePosixPath(id_.replace("\\", "/"))
         short = stem.stem if stem.suffix.lower() in _AUDIO_ENDINGS else stem.name
         path = self._names.name(self._index, id_, short)
         if named:
-            self._ids.add(id_, row.line)
-        self._files.add(path, row.line)
-        seed = _field(row.fields, "seed", _seed, self.seed)
-        options = self._options(row.fields)
-        self._check_rate(options.sample_rate, path)
-        return Job(self._index, id_, text, path, seed, options, row.line)
+            self._ids.add(id_, line)
+        self._files.add(path, line)
+        return path
+
+    def _check_options(self, options: VoiceOptions) -> None:
+        """Refuse what cannot be; the run's own options are no row's fault."""
+        try:
+            if self._check is not None and options != self.options:
+                self._check(options)
+        except TTSError as error:
+            raise ValueError(str(error)) from error
 
     def _check_rate(self, rate: int | None, path: str) -> None:
         """Refuse a sample rate that such a file cannot have; the run's own is no row's fault."""
@@ -235,16 +296,23 @@ class _JobMaker:
                 raise
             raise ValueError(f"column 'sample_rate': {error}") from error
 
-    def _options(self, fields: Mapping[str, object]) -> VoiceOptions:
+    def _options(self, fields: Mapping[str, object], faults: _Faults) -> VoiceOptions:
         given = {
             key: value
             for key, read in _OPTIONS.items()
-            if (value := _field(fields, key, read, None)) is not None
+            if (value := faults.of(_field, fields, key, read, None)) is not None
         }
         if not given:
             return self.options
         options = replace(self.options, **given)
         return self._known.setdefault(options, options)
+
+
+def _check_columns(fields: Mapping[str, object]) -> None:
+    unknown = [repr(key) for key in fields if key not in COLUMNS]
+    if unknown:
+        what = f"unknown column{'s' * (len(unknown) > 1)} {', '.join(unknown)}"
+        raise ValueError(f"{what}; there are {', '.join(COLUMNS)}")
 
 
 def _field(fields: Mapping[str, object], key: str, read: Any, default: Any) -> Any:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 
 from ttscli import __version__
 from ttscli.batch.jobs import Job, VoiceOptions
-from ttscli.errors import InputError, InputErrors, TTSError, VoiceError
+from ttscli.errors import VoiceError
 from ttscli.resampling import check_sample_rate
 from ttscli.tempo import check_speed
 from ttscli.voices import Voice
@@ -20,33 +19,16 @@ _ASIDE = {"name", "description", "licence"}  # of a voice: what nobody hears
 
 
 class Keys:
-    """Keys of jobs; each voice's files are read once.
+    """Keys of jobs; each voice's files are read once."""
 
-    Args:
-        own: the options of the whole run: what is wrong with these is no row's fault.
-        name: of the input, for errors in its rows.
-    """
-
-    def __init__(self, own: VoiceOptions, name: str) -> None:
-        self._own, self._name = own, name
+    def __init__(self) -> None:
         self._files: dict[Path, str] = {}
         self._heads: dict[VoiceOptions, str] = {}
 
-    def check(self, jobs: Iterable[Job]) -> None:
-        """Find and hash the voices of all jobs, or say in which rows there is something wrong."""
-        errors = []
-        for job in jobs:
-            if job.options in self._heads:
-                continue
-            try:
-                self._heads[job.options] = self.head(job.options)
-            except TTSError as error:
-                if job.options == self._own:
-                    raise
-                errors.append(InputError(str(error), where=f"{self._name}:{job.line}"))
-                self._heads[job.options] = ""
-        if errors:
-            raise InputErrors(errors)
+    def check(self, options: VoiceOptions) -> None:
+        """Find and hash the voice of these options, or say what is wrong with them."""
+        if options not in self._heads:
+            self._heads[options] = self.head(options)
 
     def key(self, job: Job, ending: str) -> str:
         """The key of a job whose file has that ending."""

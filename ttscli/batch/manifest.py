@@ -65,6 +65,8 @@ class Entry:
     """Its place in the input."""
     ok: bool
     """Whether its status is ok."""
+    error: str
+    """What failed; empty if nothing did."""
     key: str
     """Of what its samples depend on."""
     sha256: str | None
@@ -133,8 +135,8 @@ class Manifest:
                 self._synced = now
         self._lines += 1
         self.entries[record.path] = Entry(
-            record.index, record.status == "ok", record.key, record.sha256, record.samples,
-            self._own, offset, len(line),
+            record.index, record.status == "ok", record.error or "", record.key, record.sha256,
+            record.samples, self._own, offset, len(line),
         )  # fmt: skip
 
     def close(self) -> None:
@@ -193,8 +195,8 @@ def _entry(line: bytes, number: int, offset: int) -> tuple[str, Entry] | None:
     try:
         fields: dict[str, Any] = json.loads(line)
         entry = Entry(
-            int(fields["index"]), fields["status"] == "ok", str(fields["key"]), fields["sha256"],
-            fields["samples"], number, offset, len(line),
+            int(fields["index"]), fields["status"] == "ok", str(fields.get("error") or ""),
+            str(fields["key"]), fields["sha256"], fields["samples"], number, offset, len(line),
         )  # fmt: skip
         return str(fields["path"]), entry
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -23,12 +23,10 @@ class NameTemplate:
     def __init__(self, template: str) -> None:
         example = f"use {', '.join(f'{{{name}}}' for name in _FIELDS)}, as in {{index:05d}}.wav"
         try:
-            fields = [
-                field for _, field, _, _ in string.Formatter().parse(template) if field is not None
-            ]
-            wrong = [field for field in fields if field not in _FIELDS]
-            if wrong:
-                raise UsageError(f"--name has an unknown field {{{wrong[0]}}}", todo=example)
+            for _, field, form, _ in string.Formatter().parse(template):
+                if field is not None and field not in _FIELDS:
+                    raise UsageError(f"--name has an unknown field {{{field}}}", todo=example)
+                _check_width(form or "")
             template.format(index=1, id="", stem="")
         except (ValueError, KeyError, IndexError) as error:
             raise UsageError(
@@ -49,6 +47,14 @@ class NameTemplate:
                 f"the file name {_short(name)} {problem}; change the id, or use --name"
             )
         return name
+
+
+def _check_width(form: str) -> None:
+    """Refuse a width that no name can have: it would be filled before it is measured."""
+    if "{" in form:
+        raise ValueError("a width is a number")
+    if any(int(number) > _MOST_BYTES for number in re.findall(r"\d+", form)):
+        raise ValueError(f"a width is at most {_MOST_BYTES}")
 
 
 class Names:

@@ -57,7 +57,7 @@ class Actor:
     def ping(self) -> None:
         """Load the voices; to have answered is to be alive."""
         for options, head in self._heads.items():
-            if Keys(options, "").head(options) != head:
+            if Keys().head(options) != head:
                 what = f"on {socket.gethostname()} this voice, or ttscli, is another one than here"
                 raise VoiceError(what, where=options.voice, todo="install the same on all nodes")
         self._speaker = self._orders.speaker(0)
@@ -128,7 +128,7 @@ class RayEngine:
         import ray
 
         options = list(dict.fromkeys(job.options for job in jobs))
-        keys = Keys(options[0], "")
+        keys = Keys()
         heads = {one: keys.head(one) for one in options}
         voices = tuple(options[:MOST_VOICES])
         orders = Orders(self._load, self._batch_size, voices, (self._device,))

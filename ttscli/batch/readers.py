@@ -8,9 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ttscli.counts import counted
 from ttscli.errors import InputError, UsageError
 
 _CSV_LARGEST = 1 << 20  # characters of a cell
+_QUOTING = (
+    "a cell that begins with a quotation mark must end with one, and those in between are doubled: "
+    '"""Hello,"" she said."'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +36,9 @@ class Reader:
     """What `--format` calls it."""
     endings: tuple[str, ...]
     """Of its files."""
-    rows: Callable[[str], Iterator[Row]]
-    """The rows of a content; an InputError, its line as `where`, ends them."""
+    rows: Callable[[str], Iterator[Row | InputError]]
+    """The rows of a content, and for each that is none an error with its line as `where`; an
+    InputError that is raised ends them."""
     by_stem: bool = False
     """Whether its ids are paths, whose last part names the audio."""
 
@@ -50,44 +56,78 @@ def _lines(content: str) -> Iterator[tuple[int, str]]:
             yield number, line.removesuffix("\r")
 
 
-def _plain(content: str) -> Iterator[Row]:
+def _plain(content: str) -> Iterator[Row | InputError]:
     for number, line in _lines(content):
         yield Row(number, {"text": line.strip()})
 
 
-def _filelist(content: str) -> Iterator[Row]:
+def _filelist(content: str) -> Iterator[Row | InputError]:
     """``path|text`` or ``id|text``; of ``id|text|text in words``, LJSpeech's own, the words."""
     for number, line in _lines(content):
         name, *texts = line.split("|")
         if not 1 <= len(texts) <= 2 or (len(texts) == 2 and texts[1].strip().isdigit()):
             what = "expected path|text or id|text|normalised text"
-            raise InputError(what, where=str(number), todo="several speakers are not supported")
-        yield Row(number, {"id": name.strip(), "text": texts[-1].strip()})
+            todo = "several speakers are not supported"
+            yield InputError(what, where=str(number), todo=todo)
+        else:
+            yield Row(number, {"id": name.strip(), "text": texts[-1].strip()})
 
 
-def _table(delimiter: str) -> Callable[[str], Iterator[Row]]:
-    def rows(content: str) -> Iterator[Row]:
-        lines = (line + "\n" for line in content.split("\n"))
-        table = csv.reader(lines, delimiter=delimiter, strict=True)
+def _table(delimiter: str) -> Callable[[str], Iterator[Row | InputError]]:
+    def rows(content: str) -> Iterator[Row | InputError]:
         header: list[str] = []
-        begun = 1
-        csv.field_size_limit(_CSV_LARGEST)
-        try:
-            for cells in table:
-                number, begun = begun, table.line_num + 1
-                if not any(cell.strip() for cell in cells):
-                    continue
+        for number, cells in _cells(content, delimiter):
+            if isinstance(cells, InputError):
                 if not header:
-                    header = _header(cells, number, delimiter)
-                elif len(cells) != len(header):
-                    what = f"{len(cells)} cells, but the header has {len(header)}"
-                    raise InputError(what, where=str(number), todo="quote what has delimiters")
-                else:
-                    yield Row(number, dict(zip(header, cells, strict=True)))
-        except csv.Error as error:
-            raise InputError(f"it cannot be read on ({error})", where=str(begun)) from error
+                    raise cells
+                yield cells
+            elif not any(cell.strip() for cell in cells):
+                continue
+            elif not header:
+                header = _header(cells, number, delimiter)
+            elif len(cells) != len(header):
+                what = f"{counted(len(cells), 'cell')}, but the header has {len(header)}"
+                yield InputError(what, where=str(number), todo="quote what has delimiters")
+            else:
+                yield Row(number, dict(zip(header, cells, strict=True)))
 
     return rows
+
+
+def _cells(content: str, delimiter: str) -> Iterator[tuple[int, list[str] | InputError]]:
+    """The cells of each row, or what is wrong with it, and the line where it begins."""
+    lines = (line + "\n" for line in content.split("\n"))
+    table = csv.reader(lines, delimiter=delimiter, strict=True)
+    csv.field_size_limit(_CSV_LARGEST)
+    while True:
+        begun = table.line_num + 1
+        try:
+            cells = next(table, None)
+        except csv.Error as error:
+            what, todo = _in_words(error)
+            fault = InputError(what, where=str(begun), todo=todo)
+            # In a cell of several lines, or of more than there can be, nobody knows where it ends.
+            if table.line_num > begun or "field limit" in str(error):
+                raise fault from error
+            yield begun, fault
+            continue
+        if cells is None:
+            return
+        yield begun, cells
+
+
+def _in_words(error: csv.Error) -> tuple[str, str]:
+    """What Python's reader means, and what to do about it."""
+    text = str(error)
+    if "expected after" in text:
+        return "a cell goes on behind the quotation mark that closes it", _QUOTING
+    if "unexpected end" in text:
+        return "a quotation mark begins a cell, and none ends it", _QUOTING
+    if "field limit" in text:
+        return f"a cell has more than {_CSV_LARGEST} characters", "is a quotation mark not closed?"
+    if "new-line" in text:
+        return "there is a carriage return amid a cell", "put the cell in quotation marks"
+    return f"it cannot be read ({text})", ""
 
 
 def _header(cells: list[str], line: int, delimiter: str) -> list[str]:
@@ -104,16 +144,16 @@ def _header(cells: list[str], line: int, delimiter: str) -> list[str]:
     return names
 
 
-def _objects(content: str) -> Iterator[Row]:
+def _objects(content: str) -> Iterator[Row | InputError]:
     for number, line in _lines(content):
         try:
             fields = json.loads(line)
             if not isinstance(fields, dict):
                 raise ValueError("it is not an object")
         except (ValueError, RecursionError) as error:
-            what = f"this line is not a JSON object ({error})"
-            raise InputError(what, where=str(number)) from error
-        yield Row(number, fields)
+            yield InputError(f"this line is not a JSON object ({error})", where=str(number))
+        else:
+            yield Row(number, fields)
 
 
 READERS = {

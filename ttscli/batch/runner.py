@@ -99,18 +99,23 @@ class Batch:
 
     def __init__(self, request: Request, on_event: OnEvent = ignore) -> None:
         self._request, self._on_event = request, on_event
+        if request.options.lexicon is not None:
+            from ttscli.text.lexicon import UserLexicon
+
+            UserLexicon.open(request.options.lexicon)  # what is wrong with it is no row's fault
         content = read_text(request.source, _MOST_INPUT)
         reader = choose_reader(request.source, request.form, content)
         self._name = "standard input" if request.source == "-" else request.source
+        self._keys = Keys()
         jobs = read_jobs(
-            reader, self._name, content,
-            template=request.template, seed=request.seed, options=request.options,
+            reader, self._name, content, template=request.template, seed=request.seed,
+            options=request.options, check=self._keys.check,
         )  # fmt: skip
         if request.subtitles is not None:
             ending = _subtitle_ending(request.subtitles)
             jobs = [replace(j, subtitles=str(Path(j.path).with_suffix(ending))) for j in jobs]
-        self._keys = Keys(request.options, self._name)
-        self._keys.check(jobs)
+        for job in jobs:  # whose own options are known to be good, but not the run's
+            self._keys.check(job.options)
         self.jobs = choose_shard(jobs, request.shard) if request.shard else jobs
         if not self.jobs:
             what = f"no utterance falls to this shard: there are {len(jobs)}"
@@ -122,7 +127,7 @@ class Batch:
         return self._planned(Manifest(folder, manifest_name(self._request.shard)))[1]
 
     def run(self, engine: Engine) -> list[Failure]:
-        """Do it; what failed is returned, in the input's order."""
+        """Do it; what failed, now or when it was done before, is returned in the input's order."""
         request = self._request
         with hold_folder(request.folder, request.shard):
             owner = part_owner(request.shard)
@@ -131,7 +136,8 @@ class Batch:
             with closing(manifest):
                 left, planned = self._planned(manifest)
                 self._on_event(planned)
-                failures = self._speak(engine, left, manifest, planned.done)
+                failures = self._accepted(left, manifest)
+                failures |= self._speak(engine, left, manifest, planned.done)
             manifest.tidy(merge=request.shard is None)
         return [failures[index] for index in sorted(failures)]
 
@@ -177,6 +183,16 @@ class Batch:
     def _accepts(self, entry: Entry) -> bool:
         """Whether what an entry tells of is what was asked for, if it is still so."""
         return entry.ok or (self._request.keep_going and entry.sha256 is not None)
+
+    def _accepted(self, left: Sequence[Job], manifest: Manifest) -> dict[int, Failure]:
+        """What counts as done although it failed the attention check, by index."""
+        again = {job.index for job in left}
+        done = [(j, manifest.entries[j.path]) for j in self.jobs if j.index not in again]
+        return {
+            job.index: Failure(f"{self._name}:{job.line}", job.id, entry.error, spoken=True)
+            for job, entry in done
+            if not entry.ok
+        }
 
     def _speak(
         self, engine: Engine, left: list[Job], manifest: Manifest, done: int

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ttscli import __version__
+from ttscli.counts import counted
 from ttscli.download import trouble
 from ttscli.download.trouble import RestartError, TryAgainError, shown
 from ttscli.errors import TemporaryError, VoiceError
@@ -187,7 +188,7 @@ class Fetch:
                 raise RestartError("the file on the server has changed")
             total = total or known.total
         if self.size is not None and total is not None and total != self.size:
-            what = f"the server has a file of {total} bytes instead of {self.size}"
+            what = f"the server has a file of {counted(total, 'byte')} instead of {self.size}"
             raise VoiceError(what, where=shown(self.url), todo="try another --mirror")
         return start, total
 
@@ -241,7 +242,8 @@ class Fetch:
         patience, where = self.patience, shown(self.url)
         if failures >= patience.attempts:
             have = self._have()
-            todo = f"the same command goes on after {have} bytes" if have else "try again later"
+            goes_on = f"the same command goes on after {counted(have, 'byte')}"
+            todo = goes_on if have else "try again later"
             what = f"{problem.reason}, {failures} times in a row"
             raise TemporaryError(what, where=where, todo=todo)
         asked = problem.asked_s

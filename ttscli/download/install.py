@@ -48,7 +48,7 @@ class Downloader:
             OutputError: it cannot be written.
             LockedError: another run holds the folder and does not get on.
         """
-        offer = registry.read_registry().get(name)
+        offer = registry.find_offer(name)
         if offer is None:
             return self._not_on_offer(name)
         voices.check_settings(offer.settings, f"the voice {name}")
@@ -77,7 +77,7 @@ class Downloader:
         registry.check_name(name)
         if any((path / voices.MANIFEST).exists() for path in voices.built_in(name)):
             raise UsageError(f"{name!r} is a built-in voice", todo="take another name")
-        offer = registry.read_registry().get(name)
+        offer = registry.find_offer(name)
         with self._lock():
             if not self.force and find_here(self.folder, name):
                 raise UsageError(f"there is a voice {name!r}", todo="take another name, or --force")
@@ -96,7 +96,7 @@ class Downloader:
         """A voice that came with the program or was imported is here; any other is unknown."""
         if path := find_here(self.folder, name):
             return self._ready(path, was_here=True)
-        offers = ", ".join(registry.read_registry())
+        offers = ", ".join(n for n, o in registry.read_registry().items() if o.problem is None)
         raise VoiceError(f"there is no voice {name!r:.80} to download", todo=f"there are: {offers}")
 
     def _install(self, name: str, offer: Offer | None, get: Callable[[], list[Original]]) -> Path:

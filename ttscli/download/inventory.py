@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from ttscli import registry, voices
+from ttscli.counts import counted
 from ttscli.download.install import find_here, is_whole
 from ttscli.download.originals import partial_file
 from ttscli.download.records import Record, read_records, sha256_of
 from ttscli.errors import VoiceError
 from ttscli.events import VoiceListed, VoiceVerified
 from ttscli.registry import Offer
+from ttscli.voices import Voice
 
 
 def list_voices(folder: Path) -> list[VoiceListed]:
@@ -25,6 +28,8 @@ def _listed(folder: Path, name: str, offer: Offer | None) -> VoiceListed:
     path = find_here(folder, name)
     if path is None:
         assert offer is not None
+        if offer.problem is not None:
+            return VoiceListed(name, "wrong entry", 0, "", str(offer.problem), "")
         begun = any(partial_file(folder, source).exists() for source in offer.sources)
         licence, description = (offer.settings.get(f, "") for f in ("licence", "description"))
         state = "partly here" if begun else "not here"
@@ -65,7 +70,7 @@ def _changed(path: Path, records: list[Record]) -> Iterator[str]:
             if not file.is_file():
                 yield f"{file}: it is missing"
             elif file.stat().st_size != size:
-                yield f"{file}: it has {file.stat().st_size} bytes instead of {size}"
+                yield f"{file}: it has {counted(file.stat().st_size, 'byte')} instead of {size}"
             elif sha256_of(file) != sha256:
                 yield f"{file}: its content has changed"
 
@@ -74,13 +79,43 @@ def _unreadable(path: Path, has_records: bool) -> Iterator[str]:
     """What cannot be read; weights only where no checksum says that they are whole."""
     try:
         voice = voices.read_voice(path)
-        if not has_records:
-            from ttscli.checkpoints.arrays import read_tacotron2, read_waveglow
-
-            read_tacotron2(voice.tacotron2)
-            read_waveglow(voice.waveglow)
     except VoiceError as error:
         yield f"{error.where}: {error.what}"
+        return
+    for read in _reads(voice, weights=not has_records):
+        try:
+            read()
+        except VoiceError as error:
+            yield f"{error.where}: {error.what}"
+
+
+def _reads(voice: Voice, *, weights: bool) -> Iterator[Callable[[], object]]:
+    """What reads each of a voice's files, as speaking does, or says why it cannot be read."""
+    from ttscli.checkpoints.arrays import read_tacotron2, read_waveglow
+    from ttscli.vocoders import stored_bias
+
+    if weights:
+        yield partial(read_tacotron2, voice.tacotron2)
+        yield partial(read_waveglow, voice.waveglow)
+    if voice.lexicon is not None:
+        yield partial(_check_lexicon, voice.lexicon)
+    if voice.denoiser is not None:
+        yield partial(stored_bias, voice)
+
+
+def _check_lexicon(path: Path) -> None:
+    """Refuse a table in which words cannot be found: it must be sorted lines of word and phones."""
+    from ttscli.text.lexicon import Lexicon
+
+    Lexicon.open(path)
+    before = b""
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        word, tab, phones = line.partition(b"\t")
+        if not (word and tab and phones.strip()):
+            raise VoiceError("this line is not a word, a tab and phones", where=f"{path}:{number}")
+        if word <= before:
+            raise VoiceError("its words are not sorted", where=f"{path}:{number}")
+        before = word
 
 
 def _how_to_mend(name: str, path: Path) -> str:

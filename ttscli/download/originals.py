@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from ttscli.counts import counted
 from ttscli.download.fetch import Fetch, Patience, forget
 from ttscli.download.records import KnownFiles, sha256_of
 from ttscli.download.trouble import shown
@@ -153,7 +154,7 @@ def partial_file(voices_folder: Path, source: Source) -> Path:
 def complaint(source: Source, size: int, sha256: str, known: str | None) -> str:
     """What is wrong with a file's content; empty if nothing is."""
     if source.size is not None and size != source.size:
-        return f"it has {size} bytes instead of {source.size}"
+        return f"it has {counted(size, 'byte')} instead of {source.size}"
     wanted = source.sha256 or known
     if wanted is None or sha256 == wanted:
         return ""
