@@ -22,6 +22,7 @@ from ttscli import __version__, inputs
 from ttscli import options as o
 from ttscli.cli_download import FilesAfterFrom, download
 from ttscli.console import make_reporter, printable, put, say, to_json, wrapped
+from ttscli.counts import counted
 from ttscli.errors import ClosedPipeError, InputError, SpeechError, TTSError, UsageError
 
 MOST_TEXT = 64 << 20  # bytes: two months of speech
@@ -203,7 +204,7 @@ def batch(
     if more > 0:
         say(f"and {more} more, see {request.folder / 'manifest.jsonl'}")
     if failures and not (keep_going and all(failure.spoken for failure in failures)):
-        what = f"{len(failures)} of {len(whole.jobs)} utterances failed"
+        what = f"{len(failures)} of {counted(len(whole.jobs), 'utterance')} failed"
         todo = "correct them, or run the same command to try again"
         if all(failure.spoken for failure in failures):
             todo = "listen to them; give them another seed, or accept them with --keep-going"
