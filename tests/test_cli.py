@@ -453,6 +453,21 @@ def test_bugs_and_memory_are_one_line(run: Run, monkeypatch: pytest.MonkeyPatch)
     assert files() == []
 
 
+def test_piped_help_fits_the_terminal_that_shows_it() -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
+    done = subprocess.run(
+        [*COMMAND, "synth", "-h"],
+        env={name: value for name, value in ENVIRONMENT.items() if name != "COLUMNS"},
+        stdin=theirs,
+        capture_output=True,
+        check=False,
+    )
+    os.close(theirs)
+    os.close(ours)
+    assert b"--paragraph-pause" in done.stdout
+
+
 def test_help_where_there_is_only_ascii() -> None:
     done = subprocess.run(
         [*COMMAND, "synth", "-h"],

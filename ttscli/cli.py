@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import signal
 import sys
 import traceback
@@ -276,7 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # what libraries tell programmers
-    if shutil.get_terminal_size().columns < NARROW:
+    if _columns() < NARROW:
         app.rich_markup_mode = None
     with suppress(AttributeError):
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # help, where it is ASCII
@@ -300,6 +299,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             say(f"ttscli: {line}")
         _forget_output()
         return code
+
+
+def _columns() -> int:
+    """The width that Rich finds: of a terminal on any stream, where a pipe's end is often read."""
+    width = os.environ.get("COLUMNS", "")
+    if width.isdigit():
+        return int(width) or 80
+    for stream in range(3):
+        with suppress(OSError):
+            return os.get_terminal_size(stream).columns or 80
+    return 80
 
 
 def _in_words(error: BaseException) -> tuple[int, str]:
