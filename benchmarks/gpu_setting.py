@@ -224,9 +224,11 @@ class Setting:
             readings = (Reading(numbers, np.random.SeedSequence(i)) for i in range(count))
             theirs = torch.backends.cudnn.allow_tf32
             torch.backends.cudnn.allow_tf32 = False  # as where ttscli loads its models
-            for _ in engine.speak(readings, batch):
-                pass
-            torch.backends.cudnn.allow_tf32 = theirs
+            try:
+                for _ in engine.speak(readings, batch):
+                    pass
+            finally:
+                torch.backends.cudnn.allow_tf32 = theirs
 
         return speak
 

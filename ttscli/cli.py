@@ -11,6 +11,7 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -86,10 +87,10 @@ def synth(
     file is printed: aplay "$(ttscli synth Hello world.)"
     """
     words = read_text(text, file)
-    keep_source(file, output, subtitles, plot)
     if explain:
         show_explained(words, voice, lexicon, emoji, json)
         return
+    keep_source(file, output, subtitles, plot)
     target = output or ("-" if raw else None if play else "speech.wav")
     if target == "/dev/stdout":
         target = "-"  # by that name its path would be printed into the audio
@@ -277,8 +278,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings.simplefilter("ignore")  # what libraries tell programmers
     if _columns() < NARROW:
         app.rich_markup_mode = None
-    with suppress(AttributeError):
-        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # help, where it is ASCII
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # the help has signs that ASCII lacks
     try:
         with _stopped_by_signals():
             code = int(app(list(arguments), prog_name="ttscli", standalone_mode=False) or 0)

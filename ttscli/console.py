@@ -14,6 +14,7 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from ttscli.counts import counted
 from ttscli.events import (
     Event,
     Limited,
@@ -204,10 +205,9 @@ def dropped_note(dropped: Counter[str]) -> str:
     names = ["control characters" if text == "\ufffd" else text for text in dropped]
     more = len(names) - _MOST_NAMED
     listed = " ".join(names[:_MOST_NAMED]) + (f" and {more} others" if more > 0 else "")
-    count = sum(dropped.values())
     phones = any(text.isascii() and len(text) > 1 for text in dropped)
-    what = "piece" if phones else "character"
-    note = f"left out {count} {what}{'s' * (count > 1)} that cannot be spoken: {listed}"
+    count = counted(sum(dropped.values()), "piece" if phones else "character")
+    note = f"left out {count} that cannot be spoken: {listed}"
     return note + "; braces are for ARPAbet: {HH AH0 L OW1}" * phones
 
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ttscli.errors import OutputError
 from ttscli.events import OnEvent, ignore
 from ttscli.resampling import check_sample_rate
 
@@ -54,7 +55,12 @@ class Outputs:
         if self.picture:
             self.picture.write(speech)
         if self.player:
-            self.player.write(speech.samples)
+            try:
+                self.player.write(speech.samples)
+            except OutputError:
+                if not self.audio:
+                    raise
+                self.player = None  # which is told when it is left, behind the audio
 
 
 @contextmanager
@@ -68,9 +74,17 @@ def open_outputs(
         sample_rate: of the speech to come.
         on_event: takes what `open_audio` and `open_picture` report.
     """
-    outputs, beside = Outputs(), None
-    with ExitStack() as stack:  # the audio is opened first, so that its path is reported last
+    outputs = Outputs()
+    # The audio is opened before what else is written, so that its path is reported last; the player
+    # before all, so that what is written is whole whatever becomes of it.
+    with ExitStack() as stack:
         rate = check_sample_rate(targets.sample_rate or sample_rate)
+        if targets.play:
+            from ttscli.play import INSTEAD, open_player
+
+            kept = "standard output" if targets.audio == "-" else targets.audio
+            opened_player = open_player(sample_rate, f"{kept} is whole" if kept else INSTEAD)
+            outputs.player = stack.enter_context(opened_player)
         if targets.audio is not None:
             from ttscli.audio import open_audio
 
@@ -89,14 +103,4 @@ def open_outputs(
             from ttscli.plot import open_picture
 
             outputs.picture = stack.enter_context(open_picture(targets.plot, on_event))
-        if targets.play:
-            from ttscli.play import PlayedBeside, open_player
-
-            if targets.audio is None:
-                outputs.player = stack.enter_context(open_player(sample_rate))
-            else:
-                beside = PlayedBeside(open_player(sample_rate), targets.audio)
-                outputs.player = stack.enter_context(beside)
         yield outputs
-    if beside is not None and beside.failure is not None:
-        raise beside.failure

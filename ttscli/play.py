@@ -6,10 +6,9 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Protocol
 
 from ttscli.audio import Audio, Samples, stream_audio
@@ -25,7 +24,7 @@ PLAYERS = {
 }
 """Commands that play WAV from their standard input, or bare samples; the last plays files alone."""
 
-_ELSE = "write a file with -o, or pipe -o - into a player"
+INSTEAD = "write a file with -o, or pipe -o - into a player"
 
 
 @dataclass(frozen=True)
@@ -56,61 +55,25 @@ def find_player(sample_rate: int) -> Player:
         if program:
             arguments = line.format(rate=sample_rate).split()[1:]
             return Player(name, [program, *arguments], "--raw" in arguments, not arguments)
-    todo = f"install one of {' '.join(PLAYERS)}, or {_ELSE}"
+    todo = f"install one of {' '.join(PLAYERS)}, or {INSTEAD}"
     raise OutputError("there is no audio player", where="--play", todo=todo)
 
 
 @contextmanager
-def open_player(sample_rate: int) -> Iterator[Playing]:
-    """A player that begins with the first samples; the block ends when all has been heard."""
+def open_player(sample_rate: int, todo: str) -> Iterator[Playing]:
+    """A player that begins with the first samples; the block ends when all has been heard.
+
+    Args:
+        sample_rate: of the samples to come.
+        todo: what to do if it fails, whether at a write or at the end, which says so too.
+    """
     player = find_player(sample_rate)
-    with _FilePlayer(player, sample_rate) if player.files else _piped(player, sample_rate) as out:
+    with (_FilePlayer if player.files else _piped)(player, sample_rate, todo) as out:
         yield out
 
 
-class PlayedBeside:
-    """Playing beside a file, which is finished whatever becomes of the player.
-
-    Args:
-        opened: the player.
-        path: of the file.
-    """
-
-    def __init__(self, opened: AbstractContextManager[Playing], path: str) -> None:
-        self._opened, self._path = opened, path
-        self._heard = True
-        self.failure: OutputError | None = None
-        """Why it was not heard to the end, when the player has been left."""
-
-    def __enter__(self) -> PlayedBeside:
-        self._playing = self._opened.__enter__()
-        return self
-
-    def write(self, samples: Samples) -> None:
-        """Play (S,) samples behind those before, if the player still takes them."""
-        if self._heard:
-            try:
-                self._playing.write(samples)
-            except OutputError:  # to be said when the player is left
-                self._heard = False
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            self._opened.__exit__(kind, error, trace)
-        except OutputError as failure:
-            if error is not None:
-                raise
-            todo = "" if self._path == "-" else f"{self._path} is whole"
-            self.failure = OutputError(failure.what, where=failure.where, todo=todo)
-
-
 @contextmanager
-def _piped(player: Player, sample_rate: int) -> Iterator[Playing]:
+def _piped(player: Player, sample_rate: int, todo: str) -> Iterator[Playing]:
     """A player that listens on a pipe, which makes speaking wait for it."""
     with tempfile.TemporaryFile() as errors:  # a pipe that nobody reads might fill
         process = subprocess.Popen(
@@ -124,18 +87,18 @@ def _piped(player: Player, sample_rate: int) -> Iterator[Playing]:
             process.wait()
         except (ClosedPipeError, BrokenPipeError) as error:
             process.wait()
-            raise _failure(player, process, errors) from error
+            raise _failure(player, process, errors, todo) from error
         finally:
             _stop(process)
         if process.returncode:
-            raise _failure(player, process, errors)
+            raise _failure(player, process, errors, todo)
 
 
 class _FilePlayer:
     """Plays each piece from a file, while the next is being spoken."""
 
-    def __init__(self, player: Player, sample_rate: int) -> None:
-        self._player, self._sample_rate = player, sample_rate
+    def __init__(self, player: Player, sample_rate: int, todo: str) -> None:
+        self._player, self._sample_rate, self._todo = player, sample_rate, todo
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> _FilePlayer:
@@ -167,15 +130,17 @@ class _FilePlayer:
 
     def _wait(self) -> None:
         if self._process is not None and self._process.wait():
-            raise _failure(self._player, self._process, self._errors)
+            raise _failure(self._player, self._process, self._errors, self._todo)
 
 
-def _failure(player: Player, process: subprocess.Popen[bytes], errors: IO[bytes]) -> OutputError:
+def _failure(
+    player: Player, process: subprocess.Popen[bytes], errors: IO[bytes], todo: str
+) -> OutputError:
     """What a player said last before it gave up."""
     errors.seek(0)
     said = errors.read().decode(errors="replace").strip().splitlines()
     what = said[-1].strip() if said else f"it ended with code {process.returncode}"
-    return OutputError(what, where=player.name, todo=_ELSE)
+    return OutputError(what, where=player.name, todo=todo)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
