@@ -339,7 +339,7 @@ def endless() -> Synthesizer:
     """The built-in voice with a gate that never fires."""
     tts = Synthesizer.from_voice("small", device="cpu")
     assert isinstance(tts.engine, CpuEngine)
-    tts.engine.tacotron2.decoder.output_bias[-1] = -1000
+    tts.engine.tacotron2.decoder.bias[-1] = -1000
     return tts
 
 

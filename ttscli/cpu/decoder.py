@@ -28,7 +28,7 @@ from ttscli.cpu.layers import (
 
 _ZERO = np.array(0, np.float32)  # a quicker operand than a scalar
 _UNHEARD = np.array(2**-33, np.float32)  # attention that no sum of 24 bits can show
-_BLOCK = 1 << 20  # bytes of a matrix that a core's own cache keeps from one text to the next
+_PANEL = 3 << 19  # bytes of a matrix that a core's own cache keeps from one text to the next
 
 
 class Decoder:
@@ -44,7 +44,7 @@ class Decoder:
         def weight(name: str) -> Array:
             return float32(tensors[f"decoder.{name}"])
 
-        def bias(name: str) -> Array:
+        def gates_bias(name: str) -> Array:
             return stack_gate_biases(weight(f"{name}.bias_ih"), weight(f"{name}.bias_hh"))
 
         c = config
@@ -56,15 +56,13 @@ class Decoder:
         prenet, context = np.split(weight("attention_rnn.weight_ih"), [c.prenet_dim], axis=1)
         from_context = [stack_gates((context, 1))]
         hidden = weight("attention_rnn.weight_hh")
-        self.attention_rnn = _blocks(stack_gates((prenet, 1), (hidden, 0.5)))
-        self.attention_rnn_bias = bias("attention_rnn")
+        self.attention_rnn = _panels(stack_gates((prenet, 1), (hidden, 0.5)))
 
         inputs = weight("decoder_rnn.weight_ih")
         attention, context = np.split(inputs, [c.attention_rnn_dim], axis=1)
         from_context.append(stack_gates((context, 1)))
         hidden = weight("decoder_rnn.weight_hh")
-        self.decoder_rnn = _blocks(stack_gates((attention, 0.5), (hidden, 0.5)))
-        self.decoder_rnn_bias = bias("decoder_rnn")
+        self.decoder_rnn = _panels(stack_gates((attention, 0.5), (hidden, 0.5)))
 
         # Convolution and dense layer in one: (2 * kernel_size, width of the comparison).
         kernel = weight("attention.location_conv.weight")
@@ -80,9 +78,11 @@ class Decoder:
         hidden, context = np.split(outputs, [c.decoder_rnn_dim], axis=1)
         from_context.append(context)
         self.output = beside(np.float32(0.5) * hidden)
-        self.output_bias = np.concatenate([weight("projection.bias"), weight("gate.bias")])
-        # Of attention LSTM, decoder LSTM and output: (E, their widths together).
+        # Of attention LSTM, decoder LSTM and output: (E, their widths together), and their biases.
         self.context = np.concatenate(from_context).T
+        biases = [gates_bias("attention_rnn"), gates_bias("decoder_rnn")]
+        biases += [weight("projection.bias"), weight("gate.bias")]
+        self.bias = np.concatenate(biases)
 
 
 class Decoding:
@@ -134,8 +134,9 @@ class Decoding:
             decoder.decoder_rnn, state[prenet:], self._decoder_cell.gates
         )
 
-        self._from_memory = memory @ decoder.context
-        self._from_context = np.zeros(self._from_memory.shape[1], np.float32)
+        # Weights of a mean add up to 1: what is added to all symbols is added to their mean.
+        self._from_memory = memory @ decoder.context + decoder.bias
+        self._from_context = decoder.bias.copy()  # before the first step the context is 0
         ends = [4 * attention, 4 * (attention + hidden)]
         self._attention_context, self._decoder_context, self._output_context = np.split(
             self._from_context, ends
@@ -176,9 +177,7 @@ class Decoding:
 
     def attend(self) -> None:
         """From the attention LSTM's sums to what the context adds, by way of the alignment."""
-        gates = self._attention_cell.gates
-        gates += self._weights.attention_rnn_bias
-        gates += self._attention_context
+        self._attention_cell.gates += self._attention_context
         self._attention_cell.step(self._attention)
         np.dot(self._weights.query, self._attention, out=self._query)
         self._compared_windows[:] = self._windows
@@ -196,19 +195,16 @@ class Decoding:
         alignment /= np.add.reduce(alignment)
         self._last[:] = alignment
         self._total += alignment
-        heard = np.flatnonzero(~(alignment <= _UNHEARD))  # what is no number is heard as well
+        (heard,) = (~(alignment <= _UNHEARD)).nonzero()  # what is no number is heard as well
         part = slice(heard[0], heard[-1] + 1)
         np.dot(alignment[part], self._from_memory[part], out=self._from_context)
 
     def speak(self) -> None:
         """From the decoder LSTM's sums to the next r frames."""
-        gates = self._decoder_cell.gates
-        gates += self._weights.decoder_rnn_bias
-        gates += self._decoder_context
+        self._decoder_cell.gates += self._decoder_context
         self._decoder_cell.step(self._hidden)
         output = self._outputs[self.steps]
         np.dot(self._weights.output, self._hidden, out=output)
-        output += self._weights.output_bias
         output += self._output_context
         self.last_frames = self.frames[self.steps]
         self.fired = bool(output[-1] > self._weights.gate_threshold)
@@ -251,22 +247,40 @@ def advance(decodings: Sequence[Decoding]) -> None:
 
 
 class _Product:
-    """A product of a matrix, in blocks of its rows, with a vector: both stay where they are."""
+    """A product of a matrix, in panels of its columns, with a vector: both stay where they are."""
 
-    def __init__(self, blocks: Sequence[Array], vector: Array, result: Array) -> None:
-        ends = np.cumsum([len(block) for block in blocks])[:-1]
-        self.blocks, self.vector = blocks, vector
-        self.results = np.split(result, ends)
+    def __init__(self, panels: Sequence[Array], vector: Array, result: Array) -> None:
+        ends = np.cumsum([panel.shape[1] for panel in panels])[:-1]
+        self.panels, self.result = panels, result
+        self._parts = np.split(vector, ends)
+        self._summand = np.empty_like(result)
+
+    def add(self, i: int) -> None:
+        """What panel i adds to the result, which the first one begins."""
+        if i == 0:
+            np.dot(self.panels[0], self._parts[0], out=self.result)
+        else:
+            np.dot(self.panels[i], self._parts[i], out=self._summand)
+            np.add(self.result, self._summand, out=self.result)
 
 
 def _multiply(products: Sequence[_Product]) -> None:
-    """Compute products with the same matrix, a block for all of them after the other."""
-    for i, block in enumerate(products[0].blocks):
+    """Compute products with the same matrix, a panel for all of them after the other."""
+    for i in range(len(products[0].panels)):
         for product in products:
-            np.dot(block, product.vector, out=product.results[i])
+            product.add(i)
 
 
-def _blocks(matrix: Array) -> list[Array]:
-    """A matrix in blocks of rows, as views."""
-    count = -(-matrix.nbytes // _BLOCK)
-    return np.array_split(matrix, count)
+def _panels(matrix: Array) -> list[Array]:
+    """A matrix in panels of columns, each of which lies in memory column by column.
+
+    A product that streams long columns reads memory up to 1.5 times faster than one that reads
+    short rows, of which a library takes several at once.
+    """
+    count = -(-matrix.nbytes // _PANEL)
+    panels = []
+    for columns in np.array_split(matrix.T, count):
+        panel = empty_aligned(*columns.shape)
+        panel[:] = columns
+        panels.append(panel.T)
+    return panels
