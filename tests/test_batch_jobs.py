@@ -109,6 +109,7 @@ def test_unknown_format(path: str) -> None:
         ("text,seed\nHi.,-1\n", "jobs.csv", "jobs.csv:2: column 'seed': '-1' is not a whole"),
         ("text,seed\nHi.,1.5\n", "jobs.csv", "jobs.csv:2: column 'seed': '1.5' is not a whole"),
         ("text,sigma\nHi.,nan\n", "jobs.csv", "jobs.csv:2: column 'sigma': 'nan' is not a"),
+        ("text,sigma\nHi.,11\n", "jobs.csv", "jobs.csv:2: column 'sigma': '11' is not a number"),
         ("text,speed\nHi.,3\n", "jobs.csv", "jobs.csv:2: column 'speed': '3' is refused: the s"),
         (
             "text,pause\nHi.,601\n",

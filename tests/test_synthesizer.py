@@ -368,6 +368,13 @@ def test_numbers_that_overflow_are_an_error(tiny_voice: Path, tmp_path: Path) ->
         tts("Hello.")
 
 
+def test_silence_is_an_error(tiny_voice: Path, tmp_path: Path) -> None:
+    quiet = with_bias(tiny_voice, tmp_path, "projection", -30)  # of a log mel
+    tts = Synthesizer.from_voice(quiet, vocoder="griffin-lim")
+    with pytest.raises(VoiceError, match=r"it gave silence for 'Hello\.'; its models may not"):
+        tts("Hello.")
+
+
 def test_saved_and_shown(tts: Synthesizer, tmp_path: Path) -> None:
     speech = tts("Hello world.")
     speech.save(tmp_path / "x.wav")
@@ -464,8 +471,9 @@ def test_own_checkpoints_and_lexicons(tiny_voice: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"sigma": -1.0}, UsageError, "sigma must be a number of at least 0, not -1"),
+        ({"sigma": -1.0}, UsageError, "sigma must be a number from 0 to 10, not -1"),
         ({"sigma": float("nan")}, UsageError, "sigma must be"),
+        ({"sigma": 1e39}, UsageError, "sigma must be"),
         ({"denoise": float("inf")}, UsageError, "denoise must be"),
         ({"pause": -0.1}, UsageError, "pause must be"),
         ({"vocoder": "hifi-gan"}, UsageError, "no vocoder 'hifi-gan'; use waveglow or griffin-lim"),

@@ -100,7 +100,7 @@ def test_messages_name_the_voice(home: Path, tmp_path: Path) -> None:
     [
         ({"waveglow": None}, "missing field 'waveglow'"),
         ({"sigm": 1}, "unknown field 'sigm'"),
-        ({"sigma": "1"}, "sigma: '1' is not a number of at least 0"),
+        ({"sigma": "1"}, "sigma: '1' is not a number from 0 to 10"),
         ({"sigma": -1}, "sigma: -1 is not a number"),
         ({"denoise": float("nan")}, "denoise: nan is not a number"),
         ({"denoise": True}, "denoise: True is not a number"),

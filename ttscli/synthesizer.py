@@ -38,13 +38,14 @@ from ttscli.tempo import check_speed
 from ttscli.text.symbols import SYMBOLS
 from ttscli.timings import word_times
 from ttscli.vocoders import check_vocoder
-from ttscli.voices import Voice, find_voice
+from ttscli.voices import MOST, Voice, find_voice
 
 if TYPE_CHECKING:
     from ttscli.text.frontend import Encoded, Frontend
     from ttscli.text.sentences import Piece
 
 _MOST_NAMED = 3  # sentences that failed
+_SILENT = 1e-3  # of full scale (-60 dB): speech that is nowhere louder is none
 
 
 @dataclass(frozen=True)
@@ -268,11 +269,11 @@ class Synthesizer:
 
         for spoken in speak_by_length(self.engine, readings(), batch_size):
             line, reading = begun.popleft()
-            _check_numbers(line, spoken)
+            _check_samples(line, spoken)
             read = self._ladder.climb(reading, spoken, partial(self._retried, line))
             if spoken.overflowed or read.spoken.overflowed:
                 self.on_event(SentenceOverflowed(line.index, line.text))
-            _check_numbers(line, read.spoken)
+            _check_samples(line, read.spoken)
             yield line, self._piece(line, read)
 
     def _retried(self, line: _Line, way: str, before: Attention) -> None:
@@ -322,10 +323,16 @@ def what_failed(failed: Sequence[tuple[int, Sentence]], total: int) -> str:
     return what + (", …" if len(failed) > _MOST_NAMED else "")
 
 
-def _check_numbers(line: _Line, spoken: Spoken) -> None:
-    if not np.isfinite(spoken.samples).all():
+def _check_samples(line: _Line, spoken: Spoken) -> None:
+    """Refuse what no one could hear."""
+    loudest = float(np.abs(spoken.samples).max())
+    if not math.isfinite(loudest):
         what = f"it gave samples that are no numbers for {line.text!r:.60}"
         raise VoiceError(what, where="the voice", todo="its checkpoints may be damaged")
+    if loudest < _SILENT:
+        what = f"it gave silence for {line.text!r:.60}"
+        todo = "its models may not belong together, or denoise may be too high"
+        raise VoiceError(what, where="the voice", todo=todo)
 
 
 def choose_voice(
@@ -361,7 +368,7 @@ def check_pause(name: str, seconds: float) -> float:
 
 
 def check_amount(name: str, value: float) -> float:
-    """The value, if it is a number of at least 0."""
-    if not 0 <= value < math.inf:
-        raise UsageError(f"{name} must be a number of at least 0, not {value:g}")
+    """The value, if it is one that leaves speech to be heard."""
+    if not 0 <= value <= MOST:
+        raise UsageError(f"{name} must be a number from 0 to {MOST:g}, not {value:g}")
     return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from ttscli import registry
 from ttscli.errors import VoiceError
 
 MANIFEST = "voice.json"
+MOST = 10.0
+"""Of sigma and denoise: more leaves only noise, or nothing."""
 
 _PACKAGE = Path(__file__).resolve().parent
 _BUILT_IN = (_PACKAGE / "voices_data", _PACKAGE.parent / "checkpoints")  # the wheel; a checkout
@@ -158,8 +159,8 @@ def _rate(_folder: Path, value: Any) -> int:
 
 def _amount(_folder: Path, value: Any) -> float:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not 0 <= value < math.inf:
-        raise ValueError(f"{value!r} is not a number of at least 0")
+    if not number or not 0 <= value <= MOST:
+        raise ValueError(f"{value!r} is not a number from 0 to {MOST:g}")
     return float(value)
 
 

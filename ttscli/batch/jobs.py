@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,6 +13,7 @@ from ttscli.batch.readers import Reader, Row
 from ttscli.errors import InputError, InputErrors, TTSError, UsageError
 from ttscli.resampling import check_sample_rate
 from ttscli.tempo import check_speed
+from ttscli.voices import MOST
 
 MOST_CHARACTERS = 100_000
 """Of an utterance, which is about two hours of speech: it is held in memory."""
@@ -94,8 +94,8 @@ def _choice(value: object) -> str:
 
 def _amount(value: object) -> float:
     number = float(_number(value, float))
-    if not 0 <= number < math.inf:
-        raise ValueError("is not a number of at least 0")
+    if not 0 <= number <= MOST:
+        raise ValueError(f"is not a number from 0 to {MOST:g}")
     return number
 
 
