@@ -11,6 +11,7 @@ from ttscli.training import teacher
 from ttscli.training.corpus import Corpus
 
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)*")
+_CORRECTED = {"misess": ("M", "IH1", "S", "IH0", "Z"), "sh": ("SH",)}  # the teacher guesses
 
 
 def words_of(texts: Iterable[str], word_lists: Iterable[Path]) -> list[str]:
@@ -40,14 +41,18 @@ def _phones(tokens: Iterable[teacher.Token]) -> tuple[str, ...]:
 
 
 def as_in_speech(lexicon: dict[str, tuple[str, ...]], corpus: Corpus) -> dict[str, tuple[str, ...]]:
-    """The lexicon with each word as it is most often said in running speech ("a", "the")."""
+    """The lexicon with each word as it is most often said in running speech ("a", "the").
+
+    What the teacher is known to say wrong is put right.
+    """
     said: defaultdict[str, Counter[tuple[str, ...]]] = defaultdict(Counter)
     for record in corpus.records:
         for unit in record.units:
             if _WORD.fullmatch(unit.text):
                 said[unit.text][tuple(symbol for word in unit.words for symbol, _ in word)] += 1
     usual = {word: phones.most_common(1)[0][0] for word, phones in said.items()}
-    return {**lexicon, **{word: usual[word] for word in usual if word in lexicon}}
+    better = {**usual, **_CORRECTED}
+    return {**lexicon, **{word: better[word] for word in better if word in lexicon}}
 
 
 def read(path: Path) -> dict[str, tuple[str, ...]]:

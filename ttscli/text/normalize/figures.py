@@ -28,6 +28,7 @@ _SPOKEN_PAIRS = {
     "7/7": "seven seven", "911": "nine one one", "1-1": "one to one", "50-50": "fifty-fifty",
     "20-20": "twenty twenty", "1-on-1": "one on one",
 }  # fmt: skip
+_OPERATOR = re.compile(r"[-+−*/^=<>]\s?(?:[0-9(]|[a-z](?![a-z]))")
 _GAP = "[ \u00a0\u202f\u2009]?"
 
 
@@ -197,7 +198,12 @@ def _by(match: re.Match[str]) -> str:
 
 
 def _multiple(match: re.Match[str]) -> str:
-    return f"{words.number(match[1])} times"
+    before = match.string[max(0, match.start() - 3) : match.start()].rstrip()[-1:]
+    following = rest(match).lstrip()
+    variable = match[2] == "x" and (
+        _OPERATOR.match(following) or (before in tuple("=+-*/^<>") and not following[:1].isalpha())
+    )
+    return f"{words.number(match[1])} {'X' if variable else 'times'}"
 
 
 def _era(match: re.Match[str]) -> str:
@@ -254,7 +260,7 @@ RULES = (
     ),
     Rule("fraction", rf"([0-9]{{0,4}}){_GAP}([{''.join(words.FRACTION_SIGNS)}])", _fraction_sign),
     Rule("dimensions", rf"{NUMBER}(?:\s?[×x]\s?{NUMBER}){{1,3}}(?![A-Za-z0-9])", _by),
-    Rule("multiple", rf"({NUMBER})\s?[x×](?![A-Za-z0-9])", _multiple),
+    Rule("multiple", rf"({NUMBER})\s?([x×])(?![A-Za-z0-9])", _multiple),
     Rule("decade", r"([0-9]{1,4})('?)s(?![A-Za-z0-9])", _decade),
     Rule(
         "ordinals",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from ttscli.text.normalize.rules import Rule, ends_text, rest, word_before
+from ttscli.text.normalize.rules import INITIALISMS, Rule, ends_text, rest, word_before
 
 _SPELLED = """
 AI API ATM BBC BMW CEO CFO CIA CNN CPU CTO DNA DIY DJ DVD ESPN ETA EU FAQ FBI FDA GDP GMT GPS GPU
@@ -50,7 +50,15 @@ _SAID = {
 }  # fmt: skip
 
 _VOWEL = re.compile("[AEIOUY]")
+# Around the A of "A or B", "from A to Z", "B, A and C", "A-Z", "(A)", "A B C".
+_BEFORE_LETTER = re.compile(
+    r"\s?[,/&-]\s?(?:and |or )?\(?[B-HJ-Z](?![\w'])|\s(?:and|or|to) [B-HJ-Z](?![\w'])|\)"
+    r"|(?:\s[B-Z](?![\w'])){2}"
+)
+_BEHIND_LETTER = re.compile(r"(?<![\w'])[B-HJ-Z](?:\s?[,/&-]\s?(?:and |or )?|\s(?:and|or|to)\s)$")
+_BEFORE_SMALL_LETTER = re.compile(r"\)|(?:,\s|-|\s(?:and|or|to) )[b-hj-z](?![\w'])")
 _CAPITALS = re.compile(r"[A-Z]{2,}")
+_NEAR = 12  # characters in front of a letter
 _NAMES_A_LETTER = frozenset(
     "plan vitamin vitamins grade grades type group class level option team exhibit hepatitis"
     " section appendix letter letters schedule point column row figure gate terminal platform"
@@ -106,7 +114,11 @@ def _capitals(match: re.Match[str]) -> str | None:
 
 
 def _mixed(match: re.Match[str]) -> str | None:
-    return _SAID.get(match[0])
+    word = match[0].removesuffix("'s")
+    if word not in INITIALISMS:
+        return _SAID.get(match[0])
+    one = word[:-1] if word[:-1] in INITIALISMS else word
+    return spelled(one) + ("" if one == match[0] else "'s")
 
 
 def _one_letter(match: re.Match[str]) -> str | None:
@@ -120,10 +132,23 @@ def _one_letter(match: re.Match[str]) -> str | None:
         named = letter == "A" and before in _NAMES_A_LETTER
         last = letter == "A" and before and (ends_text(match) or _behind(match) in ",.;:!?")
         formula = rest(match).lstrip()[:1] in tuple("^=+*/²³<>÷×→←≤≥≠≈")
-        return "ay" if alone or named or last or formula else None
+        return "ay" if alone or named or last or formula or _listed(match) else None
     if letter in "IO" or (letter in "io" and not alone):
         return None
     return letter.upper()
+
+
+def _listed(match: re.Match[str]) -> bool:
+    """Whether an A stands among other letters."""
+    if match[1] == "a":
+        return bool(_BEFORE_SMALL_LETTER.match(rest(match)))
+    near = match.string[max(0, match.start() - _NEAR) : match.start()]
+    return bool(_BEFORE_LETTER.match(rest(match)) or _BEHIND_LETTER.search(near))
+
+
+def _letters(_match: re.Match[str]) -> str:
+    """The A's of a report."""
+    return "ay's"
 
 
 def _behind(match: re.Match[str]) -> str:
@@ -145,11 +170,18 @@ def _joined(match: re.Match[str]) -> str:
     return f"{spelled(match[1])} and {spelled(match[2])}"
 
 
+def _product(match: re.Match[str]) -> str:
+    """The right side of E = mc²."""
+    return spelled(match[0])
+
+
 RULES = (
     Rule("initialism", r"([A-Z]{1,2})&([A-Z]{1,2})(?![A-Za-z0-9])", _joined),
     Rule("initialism", r"(?:[A-Za-z]\.){2,8}(?:'s)?(?![A-Za-z0-9])", _dotted),
     Rule("initial", r"([A-Z])\.(?=\s?[A-Z])", _initial),
     Rule("spelling", r"[A-Za-z]{2,8}(?:'s)?(?![A-Za-z0-9'])", _mixed),
     Rule("initialism", r"(?P<word>[A-Z]{2,12})(?P<ending>'?s)?(?![A-Za-z0-9'])", _capitals),
+    Rule("letter", r"A's(?![A-Za-z0-9'])", _letters),
     Rule("letter", r"([A-Za-z])(?![A-Za-z0-9'])", _one_letter),
+    Rule("formula", r"mc(?=²|\^2)", _product),
 )

@@ -8,6 +8,12 @@ from typing import NamedTuple
 
 Say = Callable[["re.Match[str]"], "str | None"]
 
+INITIALISMS = frozenset(
+    "ai api apis atm cd cds cia cpu cpus css diy dj dvd dvds faq faqs fbi gps gpu gpus html http"
+    " https iq pc pcs pdf pdfs phd sms sql tv tvs uk url urls usb vpn www xml".split()
+)
+"""Of letters that are said by their names, those that are written in small letters too."""
+
 _NEAR = 40  # characters on either side that a rule may look at: time stays linear
 _WORD = re.compile(r"[^\W\d_]+(?:['.][^\W\d_]+)*")
 

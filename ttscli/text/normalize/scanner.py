@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 from ttscli.text.characters import transliterate
-from ttscli.text.normalize.rules import Rule, ends_text
+from ttscli.text.normalize.rules import INITIALISMS, Rule, ends_text
 from ttscli.text.spans import DROPPED, SILENT, Span, Spans
 
 _MASK = "\ufffc"
@@ -17,7 +17,8 @@ _TOKEN = re.compile(r"[^\W\d_¹²³¼½¾⁰-₟⅐-↉①-⓿]+|[0-9]+|\s(?=--|
 _SAME_LETTERS = re.compile(r"([^\W\d_])\1{2,}", re.IGNORECASE)
 # Most words are simple: no rule can match them, and none is loaded for them.
 _SIMPLE_WORD = re.compile(
-    r"(?:[A-Z][a-z]+|[a-z]{2,})(?:'[a-z]+)?(?![\w/@:\\'&]|[-.]\w|\.\s?\.)|a(?=\s[a-z]{2})"
+    r"(?:[A-Z][a-z]+|[a-z]{2,})(?:'[a-z]+)?(?![\w/@:\\'&^]|[-.]\w|\.\s?\.)"
+    r"|a(?=\s(?!(?:and|or|to) [b-z]\b)[a-z]{2})"
 )
 _NOT_SIMPLE = frozenset(
     "Mr Mrs Ms Dr Prof vs aka Jan Feb Mar Apr May Jun Jul Aug Sep Sept Oct Nov Dec January February"
@@ -106,7 +107,8 @@ class Normaliser:
 
 
 def _is_simple(word: str, following: str) -> bool:
-    if word in _NOT_SIMPLE or _SAME_LETTERS.search(word):
+    word = word.removesuffix("'s")
+    if word in _NOT_SIMPLE or _SAME_LETTERS.search(word) or word in INITIALISMS:
         return False
     if following != ".":
         return True

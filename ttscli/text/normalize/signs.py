@@ -189,6 +189,15 @@ RULES = (
         _operator,
     ),
     Rule("mathematics", r"(?<=[0-9])\s([*/])(?= [0-9])", _operator),
+    # "x - 1", "3x - 2", "7 - x".
+    Rule(
+        "mathematics",
+        r"(?<![A-Za-z'][b-hj-z])(?<=[b-hj-z])\s(-)(?= (?:[0-9]{1,4}[a-hj-z]?|[b-hj-z])(?![\w']))",
+        _operator,
+    ),
+    Rule(
+        "mathematics", r"(?<=[0-9)])\s(-)(?= (?:[0-9]{1,4}[a-hj-z]|[b-hj-z])(?![\w']))", _operator
+    ),
     Rule("mathematics", r"(?<=[0-9A-Za-z)])\s([<>])(?= ?[0-9A-Za-z])", _operator),
     Rule("mathematics", r"(?<=[0-9)])([*/^])(?=[0-9(])", _operator),
     Rule("mathematics", r"(?<=[0-9)A-Za-z])([<>+=])(?=-?[0-9A-Za-z(])", _operator),
