@@ -65,7 +65,7 @@ class Watched:
         first = int(mels[0][0, 0])
         self.while_vocoding(first)
         self.order.append(f"vocoded {first}")
-        return [mel[0] for mel in mels]
+        return [mel[0].repeat(64) for mel in mels]
 
     def engine(self) -> TorchEngine:
         return TorchEngine(Models(self, self), "cpu")

@@ -15,7 +15,7 @@ import numpy as np
 
 from ttscli.devices import device_errors, processors
 from ttscli.errors import UsageError, VoiceError
-from ttscli.readings import Engine, Reading, Spoken, Waiting, child_seed
+from ttscli.readings import Engine, Reading, Spoken, Waiting, child_seed, faded_out
 from ttscli.tempo import stretched
 from ttscli.vocoders import load_cpu_vocoder, load_vocoder
 from ttscli.voices import Voice
@@ -120,7 +120,7 @@ class CpuEngine:
             future.set_exception(error)
         else:
             alignment = stretched(output.alignment[:frames], reading.speed)
-            future.set_result(Spoken(samples, not output.hit_limit, mel, alignment))
+            future.set_result(Spoken(faded_out(samples), not output.hit_limit, mel, alignment))
 
 
 def _generator(seed: np.random.SeedSequence, index: int) -> np.random.Generator:

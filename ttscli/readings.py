@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 Samples = NDArray[np.float32]
 
+_FADE = np.linspace(1, 0, 110, dtype=np.float32)  # 5 ms at 22050 Hz
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -44,6 +46,12 @@ class Spoken:
     """The attention that read it (F, T)."""
     overflowed: bool = False
     """Whether half precision had no room for its numbers, and it was computed again in single."""
+
+
+def faded_out(samples: Samples) -> Samples:
+    """Samples that end in nothing: what a vocoder cuts off in a vowel would click."""
+    steady, ending = np.split(samples, [-len(_FADE)])
+    return np.concatenate([steady, ending * _FADE[-len(ending) :]])
 
 
 class Engine(Protocol):

@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from ttscli.text.sentences import Piece
 
 _MOST_NAMED = 3  # sentences that failed
-_FADE_S = 0.005
 _SILENT = 1e-3  # of full scale (-60 dB): speech that is nowhere louder is none
 
 
@@ -282,7 +281,7 @@ class Synthesizer:
 
     def _piece(self, line: _Line, read: Read) -> Speech:
         """A spoken sentence, reported, with the pause before it."""
-        samples, attention = _ended(read.spoken.samples, self.sample_rate), read.attention
+        samples, attention = read.spoken.samples, read.attention
         duration = len(samples) / self.sample_rate
         if not attention.good:
             self.on_event(
@@ -312,14 +311,6 @@ class Synthesizer:
         return Speech(np.concatenate(samples), self.sample_rate, text, tuple(sentences))
 
 
-def _ended(samples: Samples, sample_rate: int) -> Samples:
-    """Samples that fade to nothing at their end: a vowel that is cut off there would click."""
-    fading = min(len(samples), round(_FADE_S * sample_rate))
-    faded: Samples = samples.copy()
-    faded[len(samples) - fading :] *= np.linspace(1, 0, fading, dtype=np.float32)
-    return faded
-
-
 def what_failed(failed: Sequence[tuple[int, Sentence]], total: int) -> str:
     """In words what the attention check says about sentences, each with its number from 1."""
     named = [
@@ -334,7 +325,7 @@ def what_failed(failed: Sequence[tuple[int, Sentence]], total: int) -> str:
 
 def _check_samples(line: _Line, spoken: Spoken) -> None:
     """Refuse what no one could hear."""
-    loudest = float(np.abs(spoken.samples).max())
+    loudest = float(np.abs(spoken.samples).max(initial=0))
     if not math.isfinite(loudest):
         what = f"it gave samples that are no numbers for {line.text!r:.60}"
         raise VoiceError(what, where="the voice", todo="its checkpoints may be damaged")

@@ -23,7 +23,7 @@ from ttscli.core.tacotron2 import Tacotron2Output
 from ttscli.devices import RECORDING, device_errors
 from ttscli.errors import UsageError
 from ttscli.gpu.transfer import Sent
-from ttscli.readings import Reading, Spoken, Waiting
+from ttscli.readings import Reading, Spoken, Waiting, faded_out
 from ttscli.tempo import stretched
 from ttscli.vocoders import Vocoder
 
@@ -166,7 +166,7 @@ class TorchEngine:
         arrays: list[NDArray[np.float32]] = [tensor.numpy() for tensor in Sent(tensors).wait()]
         count = len(readings)
         return [
-            Spoken(samples, finished, mel, alignment)
+            Spoken(faded_out(samples), finished, mel, alignment)
             for samples, finished, mel, alignment in zip(
                 arrays[:count],
                 read.finished,

@@ -19,6 +19,7 @@ from ttscli.batch.keys import Keys, file_digest
 from ttscli.batch.manifest import Entry, Manifest, Record
 from ttscli.batch.readers import choose_reader
 from ttscli.batch.speaking import Outcome
+from ttscli.batch.stops import stops_held
 from ttscli.errors import InputError, SpeechError, UsageError
 from ttscli.events import (
     BatchFinished,
@@ -203,7 +204,8 @@ class Batch:
         spoken, duration = 0, 0.0
         with closing(engine.speak(left)) as outcomes:
             for outcome in outcomes:
-                record = self._place(outcome, manifest)
+                with stops_held():  # audio without its record would be spoken again
+                    record = self._place(outcome, manifest)
                 duration += record.duration_s or 0
                 if not outcome.error:
                     spoken += 1

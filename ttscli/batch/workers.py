@@ -8,8 +8,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from ttscli.batch.jobs import Job, VoiceOptions
 from ttscli.batch.speaking import LoadVoice, Speaker
+from ttscli.batch.stops import stops, stops_blocked
 from ttscli.errors import TTSError
 
 READY = "ready"
@@ -80,7 +81,7 @@ class Spawner:
         process = multiprocessing.get_context("spawn").Process(
             target=_spawned, args=(theirs, self._orders, place)
         )
-        with _stops_blocked():
+        with stops_blocked():
             process.start()
         theirs.close()
         self._processes[number], self._places[number] = process, place
@@ -158,7 +159,7 @@ class Nursery:
         process = multiprocessing.get_context("spawn").Process(
             target=_nurse, args=(theirs, self._orders)
         )
-        with _stops_blocked():
+        with stops_blocked():
             process.start()
         self._process = process
         theirs.close()
@@ -265,32 +266,10 @@ def _be_quiet() -> None:
     """Leave signals to the program, and what libraries tell programmers unsaid."""
     import warnings
 
-    for number in _stops():
+    for number in stops():
         signal.signal(number, signal.SIG_IGN)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-
-
-def _stops() -> list[signal.Signals]:
-    """Signals that ask the program, and only it, to end."""
-    names = ("SIGINT", "SIGTERM", "SIGHUP")
-    return [getattr(signal, name) for name in names if hasattr(signal, name)]
-
-
-@contextmanager
-def _stops_blocked() -> Iterator[None]:
-    """Have a process begin deaf to Ctrl-C and the like, which reach all that a terminal runs."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    from multiprocessing.resource_tracker import ensure_running
-
-    ensure_running()  # a helper of multiprocessing, whose start ends such a block
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _stops())
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _in_words(code: int | None) -> str:
