@@ -307,7 +307,7 @@ class Buzzes:
     def speak(self, items: Sequence[str], scratch: Path) -> list[teacher.Utterance]:
         return [utterance(text, 150 + 10 * i) for i, text in enumerate(items)]
 
-    def pronunciations(self, scratch: Path) -> sources.Pronunciations:
+    def pronunciations(self, said: corpus.Corpus, scratch: Path) -> sources.Pronunciations:
         return {"the": ("DH", "AH0")}
 
 
@@ -392,7 +392,7 @@ def test_the_teacher_speaks(tmp_path: Path) -> None:
     spoken = teacher.speak(program, ["hello world."], tmp_path)
     assert [token.text for token in spoken[0].tokens] == ["hello", "world"]
     assert [p.symbol for p in spoken[0].tokens[0].words[0]] == ["HH", "AH0", "L", "OW1"]
-    assert teacher.look_up(program, ["kennedy"], tmp_path)["kennedy"][:2] == ("K", "EH1")
+    assert teacher.look_up(program, ["kennedy"], tmp_path).phones["kennedy"][:2] == ("K", "EH1")
 
 
 def recorded(folder: Path, *lines: str) -> Path:

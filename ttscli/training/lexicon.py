@@ -9,9 +9,12 @@ from pathlib import Path
 
 from ttscli.training import teacher
 from ttscli.training.corpus import Corpus
+from ttscli.training.inflections import regular
 
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)*")
-_CORRECTED = {"misess": ("M", "IH1", "S", "IH0", "Z"), "sh": ("SH",)}  # the teacher guesses
+# Words of computers, units, countries, food that the teacher's dictionary is too old for; and those
+# for which its letter-to-sound rules find no stress.
+_CORRECTIONS = Path(__file__).with_name("corrections.tsv")
 
 
 def words_of(texts: Iterable[str], word_lists: Iterable[Path]) -> list[str]:
@@ -23,17 +26,35 @@ def words_of(texts: Iterable[str], word_lists: Iterable[Path]) -> list[str]:
     return sorted(w for w in words if not (w.endswith("'s") and w[:-2] in words))
 
 
-def pronounce(program: Path, words: list[str], scratch: Path) -> dict[str, tuple[str, ...]]:
-    """The teacher's phones of each word.
+def pronounce(
+    program: Path, words: list[str], said: Corpus, scratch: Path
+) -> dict[str, tuple[str, ...]]:
+    """The phones of each word as the teacher says it, put right where it is known to guess wrong.
 
     Words with an apostrophe are not in its lexicon as such: it is asked to say them.
+
+    Args:
+        program: from `teacher.build`.
+        words: in small letters.
+        said: the teacher's speech.
+        scratch: a folder for files.
     """
-    plain = [word for word in words if "'" not in word]
-    lexicon = teacher.look_up(program, plain, scratch)
+    looked_up = teacher.look_up(program, [word for word in words if "'" not in word], scratch)
+    lexicon = looked_up.phones
     contracted = [word for word in words if "'" in word]
     for utterance in teacher.speak(program, contracted, scratch):
         lexicon[utterance.text] = _phones(token for token in utterance.tokens)
-    return lexicon
+    corrected = corrections()
+    lexicon = {**as_in_speech(lexicon, said), **corrected}
+    return {**lexicon, **regular(lexicon, looked_up.known | corrected.keys())}
+
+
+def corrections() -> dict[str, tuple[str, ...]]:
+    """What the teacher guesses wrong, or cannot know, with stress as it writes it: 1 or 0."""
+    return {
+        word: tuple(phone.replace("2", "1") for phone in phones)
+        for word, phones in read(_CORRECTIONS).items()
+    }
 
 
 def _phones(tokens: Iterable[teacher.Token]) -> tuple[str, ...]:
@@ -41,18 +62,14 @@ def _phones(tokens: Iterable[teacher.Token]) -> tuple[str, ...]:
 
 
 def as_in_speech(lexicon: dict[str, tuple[str, ...]], corpus: Corpus) -> dict[str, tuple[str, ...]]:
-    """The lexicon with each word as it is most often said in running speech ("a", "the").
-
-    What the teacher is known to say wrong is put right.
-    """
+    """The lexicon with each word as it is most often said in running speech ("a", "the")."""
     said: defaultdict[str, Counter[tuple[str, ...]]] = defaultdict(Counter)
     for record in corpus.records:
         for unit in record.units:
             if _WORD.fullmatch(unit.text):
                 said[unit.text][tuple(symbol for word in unit.words for symbol, _ in word)] += 1
     usual = {word: phones.most_common(1)[0][0] for word, phones in said.items()}
-    better = {**usual, **_CORRECTED}
-    return {**lexicon, **{word: better[word] for word in better if word in lexicon}}
+    return {**lexicon, **{word: usual[word] for word in usual if word in lexicon}}
 
 
 def read(path: Path) -> dict[str, tuple[str, ...]]:

@@ -63,8 +63,8 @@ def make_voice(order: Order, work: Path, on_progress: OnProgress) -> package.Fac
     _prepare_vocoder(acoustic, speech, voiced, order.device, on_progress)
     flow = _train_vocoder(order, speech, _folder(work / "vocoder"), on_progress)
     table, said = work / "lexicon.tsv", corpus.Corpus(speech)
-    known = order.source.pronunciations(work)
-    lexicon.write(table, lexicon.as_in_speech(known, said))
+    known = order.source.pronunciations(said, work)
+    lexicon.write(table, known)
     package.write_voice(order.out, acoustic.cpu(), flow.cpu(), table, order.sigma, order.mel_gain)
     return package.Facts(
         source=order.source.name,

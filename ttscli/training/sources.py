@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ttscli.training import lexicon, recordings, teacher, texts
+from ttscli.training.corpus import Corpus
 
 Pronunciations = dict[str, tuple[str, ...]]
 
@@ -33,8 +34,8 @@ class Source(Protocol):
     def speak(self, items: Sequence[Any], scratch: Path) -> list[teacher.Utterance]:
         """Some items' utterances; `scratch` is a folder for files, which are removed."""
 
-    def pronunciations(self, scratch: Path) -> Pronunciations:
-        """The phones of all words that the voice's lexicon is to know."""
+    def pronunciations(self, said: Corpus, scratch: Path) -> Pronunciations:
+        """The phones of all words that the voice's lexicon is to know; `said` is the speech."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,9 @@ The weights are under ttscli's own licence (MIT)."""
     def speak(self, items: Sequence[str], scratch: Path) -> list[teacher.Utterance]:
         return teacher.speak(self.program, items, scratch)
 
-    def pronunciations(self, scratch: Path) -> Pronunciations:
+    def pronunciations(self, said: Corpus, scratch: Path) -> Pronunciations:
         words = lexicon.words_of(texts.read_lines(self.text_list), self.word_lists)
-        return lexicon.pronounce(self.program, words, scratch)
+        return lexicon.pronounce(self.program, words, said, scratch)
 
 
 @dataclass(frozen=True)
@@ -91,5 +92,5 @@ class Recordings:
     ) -> list[teacher.Utterance]:
         return recordings.align(self.lexicon, items, scratch)
 
-    def pronunciations(self, scratch: Path) -> Pronunciations:  # noqa: ARG002
-        return lexicon.read(self.lexicon)
+    def pronunciations(self, said: Corpus, scratch: Path) -> Pronunciations:  # noqa: ARG002
+        return lexicon.as_in_speech(lexicon.read(self.lexicon), said)

@@ -6,7 +6,8 @@
  * TIMES has a line for each utterance: samples, rate, then one field for each token of the text,
  * separated by tabs. A token is "name start end phones"; phones of a word are joined by ';', its
  * words by '/'; a phone is "name,stress,end"; times are in seconds.
- * PHONES has "word phone phone ..."; vowels carry a stress digit where the lexicon gives one.
+ * PHONES has "word known phone phone ...": known is 0 where rules guessed the phones from letters;
+ * vowels carry a stress digit where the lexicon gives one.
  */
 #include <flite/flite.h>
 #include <stdio.h>
@@ -55,7 +56,7 @@ static void look_up(cst_voice *voice, const char *word, FILE *phones)
     cst_lexicon *lexicon = val_lexicon(feat_val(voice->features, "lexicon"));
     cst_val *found = lex_lookup(lexicon, word, NULL, NULL);
     const cst_val *phone;
-    fputs(word, phones);
+    fprintf(phones, "%s %d", word, in_lex(lexicon, word, NULL, NULL));
     for (phone = found; phone; phone = val_cdr(phone))
         fprintf(phones, " %s", val_string(val_car(phone)));
     fputc('\n', phones);

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,14 +150,25 @@ def spans(text: str, tokens: Sequence[Token]) -> list[tuple[int, int]] | None:
     return found or None
 
 
-def look_up(program: Path, words: Sequence[str], scratch: Path) -> dict[str, tuple[str, ...]]:
-    """The teacher's pronunciation of single words, by its lexicon or its letter-to-sound rules."""
+class LookedUp(NamedTuple):
+    """What the teacher's dictionary says, and what its letter-to-sound rules."""
+
+    phones: dict[str, tuple[str, ...]]
+    """Of each word."""
+    known: set[str]
+    """The words in its dictionary, which lacks many that the rules get right."""
+
+
+def look_up(program: Path, words: Sequence[str], scratch: Path) -> LookedUp:
+    """The teacher's pronunciation of single words."""
     listed, phones = scratch / "words.txt", scratch / "phones.txt"
     listed.write_text("".join(f"{word}\n" for word in words), "utf-8")
     subprocess.run([program, "lexicon", listed, phones], check=True)
-    found = {}
+    found = LookedUp({}, set())
     for line in phones.read_text("utf-8").splitlines():
-        word, *names = line.split()
+        word, known, *names = line.split()
         if names:
-            found[word] = tuple(arpabet(name) for name in names)
+            found.phones[word] = tuple(arpabet(name) for name in names)
+        if known == "1":
+            found.known.add(word)
     return found

@@ -16,6 +16,10 @@ from ttscli.text.symbols import SYMBOL_TO_ID
 _CLAUSE_END = re.compile(r"(?<=[,.;:!?])\s+")
 _TARGETS = (20, 30, 45, 60, 80, 100, 140, 1000)  # characters at which a piece is long enough
 _QUOTES = re.compile(r'["\[\]]')
+_REPLIES = (
+    "yes no oh okay well yeah yep hello hi hey please sorry thanks welcome ready done sure right"
+    " wow good great stop wait go start you your year yesterday young yet use i it's"
+).split()
 _SPEAKABLE = re.compile(r"[a-z' ,.;:!?()-]*[a-z][a-z' ,.;:!?()-]*")
 
 
@@ -64,7 +68,7 @@ def finish(piece: str, chance: random.Random) -> str:
 def drills(words: Sequence[str], count: int, chance: random.Random) -> list[str]:
     """Short texts of kinds that prose hardly has, `count` of each kind.
 
-    Spelled letters, numbers, questions, exclamations, lists, and words said over and over.
+    Spelled letters, numbers, questions, exclamations, lists, words said over and over, replies.
 
     Args:
         words: to draw from, in order of how common they are.
@@ -91,6 +95,7 @@ def drills(words: Sequence[str], count: int, chance: random.Random) -> list[str]
         found.append(" ".join(some(1, 4)) + "!")
         found.append(", ".join([*some(2, 5), f"and {some(1, 1)[0]}"]))
         found.append(chance.choice((" ", ", ")).join(some(1, 2) * chance.randint(2, 12)))
+        found.append(chance.choice((" ", ", ")).join([chance.choice(_REPLIES), *some(0, 5)]))
     return found
 
 

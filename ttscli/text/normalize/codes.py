@@ -6,7 +6,7 @@ import re
 
 from ttscli.text.normalize import words
 from ttscli.text.normalize.letters import spelled
-from ttscli.text.normalize.rules import Rule, word_before
+from ttscli.text.normalize.rules import INITIALISMS, Rule, word_before
 
 _SOFTWARE = frozenset(
     "version versions python java node perl ruby php ios android ubuntu debian fedora windows macos"
@@ -14,6 +14,7 @@ _SOFTWARE = frozenset(
     " rust bluetooth usb http tls html css gpt v ver update patch build section chapter"
     " figure".split()
 )
+_BY_LETTERS = INITIALISMS | {"ec", "gcc", "gpt", "ipv", "md", "mp"}
 _TOLL_FREE = {"800": "eight hundred", "900": "nine hundred"}
 
 
@@ -73,13 +74,20 @@ def _code(match: re.Match[str]) -> str | None:
         if piece.isdigit():
             short = len(piece) < 5 and not piece.startswith("0")
             read.append(words.in_pairs(piece) if short else words.one_by_one(piece))
-        elif piece.lower() in ("gpt", "mp") or (
-            len(piece) <= 3 and (piece.isupper() or len(piece) == 1)
-        ):
-            read.append(spelled(piece))
         else:
-            read.append(piece)
+            read.append(_name(piece))
     return " ".join(read)
+
+
+def _name(letters: str) -> str:
+    """The letters of a code, as a word or one by one."""
+    by_letters = letters.lower() in _BY_LETTERS or (letters.isupper() and len(letters) <= 3)
+    return spelled(letters) if by_letters or len(letters) == 1 else letters
+
+
+def _named_version(match: re.Match[str]) -> str:
+    parts = " point ".join(words.cardinal(part) for part in match[2].split("."))
+    return f"{_name(match[1])} {parts}"
 
 
 _TAG = r"(?P<tag>-?(?:alpha|beta|rc|dev|post|a|b)[.-]?[0-9]{0,3}(?![A-Za-z0-9]))?"
@@ -125,6 +133,11 @@ WORD_RULES = (
         "version",
         r"(?P<v>[Vv]er\.\s?)(?P<parts>[0-9]{1,6}(?:\.[0-9]{1,6}){0,8})(?![0-9])" + _TAG,
         _version,
+    ),
+    Rule(
+        "version",
+        r"([A-Za-z]{2,12})-?([0-9]{1,4}(?:\.[0-9]{1,4}){1,4})(?![A-Za-z0-9]|\.[0-9])",
+        _named_version,
     ),
     Rule(
         "code",

@@ -9,8 +9,10 @@ from typing import NamedTuple
 Say = Callable[["re.Match[str]"], "str | None"]
 
 INITIALISMS = frozenset(
-    "ai api apis atm cd cds cia cpu cpus css diy dj dvd dvds faq faqs fbi gps gpu gpus html http"
-    " https iq pc pcs pdf pdfs phd sms sql tv tvs uk url urls usb vpn www xml".split()
+    "ai api apis atm aws bbc ceo ceos cd cds cfo ci cia cli cpu cpus css csv cto dhcp diy dj "
+    "dns dvd dvds faq faqs fbi ftp gps gpu gpus hdmi html http https ide ides ip iq npm ocr "
+    "os pc pcs pdf pdfs phd php pr prs qa qr rss sdk sdks sms smtp sql ssd ssds ssh ssl svg "
+    "svn tcp tls tts tv tvs udp ui uk url urls usb utc utf uuid ux vm vms vpn vpns www xml".split()
 )
 """Of letters that are said by their names, those that are written in small letters too."""
 
