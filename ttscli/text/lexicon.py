@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ttscli.errors import InputError, VoiceError
 from ttscli.text.arpabet import BRACES, possessive
+from ttscli.text.homographs import part_of_speech
 from ttscli.text.spans import LEXICON, Span
 from ttscli.text.symbols import PHONES
 
@@ -23,7 +24,11 @@ _WORD_END = re.compile(r"(['’]s)?(?![^\W_]|['’][^\W_])", re.IGNORECASE)
 
 
 class Lexicon:
-    """A voice's lexicon: sorted lines ``word<TAB>AA1 R P`` in UTF-8, never loaded whole."""
+    """A voice's lexicon: sorted lines ``word<TAB>AA1 R P`` in UTF-8, never loaded whole.
+
+    A word that is said in two ways may have lines ``word(n)`` and ``word(v)`` too, for where it is
+    surely a noun or a verb.
+    """
 
     on_raw_text = False
     """Its words are those that the cleaners leave."""
@@ -54,10 +59,15 @@ class Lexicon:
         """``{phones}`` for every known word."""
         spans = []
         for word in _WORD.finditer(text):
-            phones = self.lookup(word[0])
+            phones = self._of_its_part(word) or self.lookup(word[0])
             if phones:
                 spans.append(Span(*word.span(), f"{{{phones}}}", LEXICON))
         return spans
+
+    def _of_its_part(self, word: re.Match[str]) -> str | None:
+        """The phones of a homograph as the part of speech that it surely is."""
+        part = part_of_speech(word.string, *word.span())
+        return self._cached(_fold(word[0]) + part) if part else None
 
     def _search(self, word: str) -> str | None:
         """Bisect over the bytes: the line around the middle is in front, behind, or the one."""
