@@ -241,9 +241,12 @@ def _beside_marks(text: str, end: int) -> int:
 
 def _goes_on(text: str, before: Span, end: int) -> bool:
     """Whether a full stop only ended an abbreviation: what follows begins no sentence."""
+    from ttscli.text.normalize.roman import COUNTED
+
     near = end - before.end < 8 and text[before.end : end].strip() in ("", ".")
     following = text[end : end + 8].lstrip()[:1]
-    return near and (following.islower() or (following.isdigit() and before.kind == "abbreviation"))
+    numbered = following.isdigit() or before.spoken.strip() in COUNTED  # Vol. 2, Vol. II
+    return near and (following.islower() or (numbered and before.kind == "abbreviation"))
 
 
 def _sentence_ends(text: str) -> Iterator[int]:

@@ -46,6 +46,7 @@ _SAID = {
     "pH": "P H", "mRNA": "M R N ay", "tRNA": "T R N ay", "DDoS": "D doss", "VoIP": "voyp",
     "SaaS": "sass", "PaaS": "pass", "IoT": "I O T", "eSIM": "E sim", "CRISPR": "crisper",
     "ASCII": "askey", "YAML": "yammel", "JSON": "jason", "CUDA": "cooda", "NOAA": "noah",
+    "TODO": "to do", "FIXME": "fix me",
     "NASDAQ": "naz dack", "McDonald": "mick donald", "DARPA": "darpa",
 }  # fmt: skip
 

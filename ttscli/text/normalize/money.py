@@ -93,6 +93,12 @@ def _sign_or_code(match: re.Match[str]) -> str:
     return amount(match["low"], _scale(match), match["sign"])
 
 
+def _range(match: re.Match[str]) -> str:
+    low = match["from"]
+    how = amount(low, "", match["sign"]) if "." in low else words.number(low)
+    return f"{how} to {_sign_or_code(match)}"
+
+
 def _cents(match: re.Match[str]) -> str:
     how = words.number(match[1])
     if match[2] == "¢":
@@ -122,6 +128,7 @@ WORD_RULES = (
     Rule("money", rf"(?P<sign>{_CODES})\s?(?P<low>{NUMBER})" + _SCALE.format(""), _sign_or_code),
 )
 RULES = (
+    Rule("money", rf"(?P<from>{NUMBER})\s?([{_SIGNS}])\s?[-–]\s?{_SUFFIX}(?<=\2)", _range),
     Rule("money", _SUFFIX, _sign_or_code),
     Rule("money", rf"({NUMBER})\s?(¢|p(?![A-Za-z0-9./]))", _cents),
 )

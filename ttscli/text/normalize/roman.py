@@ -19,17 +19,19 @@ _RULERS = frozenset(
     " seti tutmose antiochus seleucus mithridates eric canute beatrix willem albert rainier"
     " hussein abdullah akbar charlemagne".split()
 )
-_COUNTED = frozenset(
+COUNTED = frozenset(
     "chapter part act scene volume vol book section article appendix phase stage title class"
     " type level war world bowl olympiad grade verse canto episode season level mark apollo"
     " gemini saturn factor figure table schedule tier corps rocky rambo page pages sonata"
     " symphony opus lesson unit theorem fantasy quest chapters parts books acts iteration group"
     " category division".split()
 )
+"""What Roman numerals count: chapter IV."""
 _NO_NUMERALS = frozenset(
     "MIX DIM CIVIL MILD VIVID LIVID MID LID DID CD DC MD MC MI CV DI CID CCD MM CC LI DVI XL"
     " XXL MMC DIV LCD IM ID IL".split()
 )
+_SHORT = frozenset("vol vols ch pt sec bk".split())
 _COUNTED_SMALL = frozenset("scene page pages part section chapter".split())
 _NUMERAL = re.compile(r"M{0,3}(CM|CD|D?C{0,3})(XC|XL|L?X{0,3})(IX|IV|V?I{0,3})")
 _VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
@@ -83,7 +85,7 @@ def _by_itself(numeral: str, number: str) -> str | None:
 def _is_count(numeral: str, name: str) -> bool:
     """Whether a numeral counts what is named before it: chapter IV, scene ii."""
     if numeral.isupper():
-        return name in _COUNTED
+        return name in COUNTED or name in _SHORT
     return name in _COUNTED_SMALL and numeral != "i" and len(numeral) < 6
 
 
