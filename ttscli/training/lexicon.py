@@ -12,8 +12,8 @@ from ttscli.training.corpus import Corpus
 from ttscli.training.inflections import regular
 
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)*")
-# Words of computers, units, countries, food that the teacher's dictionary is too old for; and those
-# for which its letter-to-sound rules find no stress.
+# Words that the teacher's dictionary is too old for, and those that its letter-to-sound rules, read
+# through from a to z, get wrong: nearly one in six that are no inflections.
 _CORRECTIONS = Path(__file__).with_name("corrections.tsv")
 
 
