@@ -70,6 +70,7 @@ def test_guessed_inflections_are_said_like_words_that_are_known() -> None:
         "plod": "P L AA1 D", "dog": "D AO1 G", "natural": "N AE1 CH ER0 AH0 L",
         "wild": "W AY1 L D", "separate": "S EH1 P R AH0 T", "record": "R EH1 K ER0 D",
         "close": "K L OW1 S", "press": "P R EH1 S", "mew": "M Y UW1", "vote": "V OW1 T",
+        "slav": "S L AA1 V", "slave": "S L EY1 V", "levi": "L IY1 V AY0",
     }  # fmt: skip
     guessed = {
         "buses": "B Y UW1 S", "cities": "S AY1 T S", "adders": "AE1 ER0 Z", "phoned": "F AH1 D",
@@ -77,6 +78,7 @@ def test_guessed_inflections_are_said_like_words_that_are_known() -> None:
         "wildness": "W IH0 L N AH0 S", "voted": "V AH0 D",
         # rightly or at least not surely wrong:
         "separating": "S EH1 P ER0 EY1 T IH0 NG", "recording": "R IH0 K AO1 R D IH0 NG",
+        "slaves": "S L EY1 V Z", "levies": "L EH1 V IY0 Z", "levy": "L EH1 V IY0",
         "closing": "K L OW1 Z IH0 NG", "pressed": "P R EH1 S T", "pres": "P R EH1 Z",
         "mews": "M Y AH1 Z", "pass": "P AE1 S", "as": "AE1 Z", "unknowns": "N OW1",
         # not known, but stressed:

@@ -139,6 +139,11 @@ def test_utterances_are_speakable_and_end() -> None:
     assert found == texts.utterances(lines, words=5)
 
 
+def test_drills_have_replies() -> None:
+    found = texts.drills(["tree"], 200, random.Random(0))
+    assert {"yes", "yes, tree", "yes tree tree"} <= set(found)
+
+
 def test_lines_that_a_teacher_might_read_differently_are_left_out(tmp_path: Path) -> None:
     listed = tmp_path / "texts.txt"
     listed.write_text('He said "yes".\nAn emoji \U0001f600 here\nMr. Smith -- again.\n', "utf-8")

@@ -27,7 +27,7 @@ class Lexicon:
     """A voice's lexicon: sorted lines ``word<TAB>AA1 R P`` in UTF-8, never loaded whole.
 
     A word that is said in two ways may have lines ``word(n)`` and ``word(v)`` too, for where it is
-    surely a noun or a verb.
+    a noun or a verb, as far as its neighbours tell.
     """
 
     on_raw_text = False
@@ -65,7 +65,7 @@ class Lexicon:
         return spans
 
     def _of_its_part(self, word: re.Match[str]) -> str | None:
-        """The phones of a homograph as the part of speech that it surely is."""
+        """The phones of a homograph as the part of speech that its neighbours make it."""
         part = part_of_speech(word.string, *word.span())
         return self._cached(_fold(word[0]) + part) if part else None
 

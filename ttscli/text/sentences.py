@@ -41,6 +41,11 @@ _CLOSING = re.compile(r"""(?<=\S)["'”’»)\]]{1,8}(?=\s|\Z)""")
 _OPENING = re.compile(r"""(?<=\s)["'“‘«(\[]{1,8}\Z""")
 # sentencex takes every "no." for a number's sign.
 _ANSWER_NO = re.compile(r"""\b[Nn]o\.["'”’)\]]{0,8}\s+(?=["'“‘(\[]{0,8}[A-Z])""")
+# Vol. II, Ch. V; and of an I, which may well be the pronoun, only Vol. I.
+_NUMERAL_BEHIND = re.compile(
+    r"(?i:vols?|ch|pt|bk|figs?|art|app)\.\s+(?:[IVXLC]{2,}|[VXLC])(?![A-Za-z])"
+    r"|(?:Vol|Ch|Pt|Bk)\.\s+I(?![A-Za-z])"
+)
 _CLAUSE_END = re.compile(r"""([.,;:!?…—][)\]"'”’»]*\s|[。，、；：！？])\Z""")
 
 Reader = Callable[[str], Sequence[Span]]
@@ -241,12 +246,10 @@ def _beside_marks(text: str, end: int) -> int:
 
 def _goes_on(text: str, before: Span, end: int) -> bool:
     """Whether a full stop only ended an abbreviation: what follows begins no sentence."""
-    from ttscli.text.normalize.roman import COUNTED
-
     near = end - before.end < 8 and text[before.end : end].strip() in ("", ".")
-    following = text[end : end + 8].lstrip()[:1]
-    numbered = following.isdigit() or before.spoken.strip() in COUNTED  # Vol. 2, Vol. II
-    return near and (following.islower() or (numbered and before.kind == "abbreviation"))
+    following = text[end : end + 8].lstrip()
+    numbered = following[:1].isdigit() or _NUMERAL_BEHIND.match(text, before.start)
+    return near and bool(following[:1].islower() or (numbered and before.kind == "abbreviation"))
 
 
 def _sentence_ends(text: str) -> Iterator[int]:

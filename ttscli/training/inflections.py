@@ -16,6 +16,7 @@ _SPELLINGS = (
     ("ing", "e", "ing"), ("ing", "", "ing"), ("ly", "", "ly"), ("ness", "", "ness"),
 )  # fmt: skip
 _SHORTEST_BASE = 3
+_VOWEL = "*"
 _VOICED = {"S": "Z", "TH": "DH", "F": "V"}  # closing, housed, halves
 _VOICELESS = frozenset({"P", "K", "F", "TH", "S", "SH", "CH"})
 
@@ -23,8 +24,8 @@ _VOICELESS = frozenset({"P", "K", "F", "TH", "S", "SH", "CH"})
 def regular(lexicon: Mapping[str, Phones], known: Set[str]) -> dict[str, Phones]:
     """The inflections that a teacher only guesses, and not as their base is said.
 
-    A guess that may be another word of the same letters is left alone, see `_may_be_right`; not one
-    without any stress.
+    Left alone is a guess that may be another word of the same letters, see `_may_be_right`. One
+    that has no stress is always replaced.
 
     Args:
         lexicon: pronunciations, known and guessed.
@@ -32,14 +33,15 @@ def regular(lexicon: Mapping[str, Phones], known: Set[str]) -> dict[str, Phones]
     """
     found = {}
     for word, guess in lexicon.items():
-        if word in known:
-            continue
-        stressed = _stress(guess) >= 0
         bases = [(base, ending) for base, ending in _bases(word) if base in lexicon]
-        if stressed and any(_may_be_right(guess, lexicon[base], ending) for base, ending in bases):
-            continue
+        if _stress(guess) >= 0:
+            explained = [(b, e) for b, e in bases if _sounds_like(guess, lexicon[b], e)]
+            if any(_may_be_right(guess, lexicon[base], ending) for base, ending in explained):
+                continue
+            bases = explained or bases
         for base, ending in bases:
-            if base in known or (not stressed and _stress(lexicon[base]) >= 0):
+            known_base = base in known or (_stress(guess) < 0 <= _stress(lexicon[base]))
+            if word not in known and known_base:
                 found[word] = _inflected(lexicon[base], ending)
                 break
     return found
@@ -73,23 +75,32 @@ def _inflected(phones: Phones, ending: str) -> Phones:
     return (*phones, *sounds[ending].split())
 
 
-def _may_be_right(guess: Phones, base: Phones, ending: str) -> bool:
-    """Whether a guess has its base's consonants, and is perhaps another word or form of it.
-
-    That is so if the last consonant is voiced ("closing"), the stress is elsewhere ("recording"),
-    or the base is one syllable ("reading", "winding").
-    """
-    if _sounds(guess) == _sounds(_inflected(base, ending)):
-        syllables = _sounds(base).count("V")
-        return syllables == 1 or _stress(guess) != _stress(base)
+def _sounds_like(guess: Phones, base: Phones, ending: str) -> bool:
+    """Whether a guess has the consonants of the inflection, the base's last one voiced or not."""
     voiced = (*base[:-1], _VOICED.get(base[-1], base[-1]))
-    return _sounds(guess) == _sounds(_inflected(voiced, ending))
+    return _sounds(guess) in (
+        _sounds(_inflected(base, ending)),
+        _sounds(_inflected(voiced, ending)),
+    )
+
+
+def _may_be_right(guess: Phones, base: Phones, ending: str) -> bool:
+    """Whether a guess that sounds like an inflection is perhaps another word or form of it.
+
+    That is so if it is that very inflection, the last consonant is voiced ("closing"), the stress
+    is elsewhere ("recording"), or the base is one syllable ("reading", "winding").
+    """
+    if guess == _inflected(base, ending):
+        return True
+    one_syllable = _sounds(base).count(_VOWEL) == 1
+    voiced = _sounds(guess) != _sounds(_inflected(base, ending))
+    return one_syllable or voiced or _stress(guess) != _stress(base)
 
 
 def _sounds(phones: Phones) -> list[str]:
     """Consonants, and where vowels are; ER is a vowel before R."""
-    apart = re.sub(r"ER\d", "V R", " ".join(phones))
-    return re.sub(r"[A-Z]+\d", "V", apart).split()
+    apart = re.sub(r"ER\d", f"{_VOWEL} R", " ".join(phones))
+    return re.sub(r"[A-Z]+\d", _VOWEL, apart).split()
 
 
 def _stress(phones: Phones) -> int:

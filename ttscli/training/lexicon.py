@@ -1,4 +1,4 @@
-"""The voice's lexicon, written out once by the teacher's own front end."""
+"""The voice's lexicon: the teacher's own pronunciations, put right where it guesses wrong."""
 
 from __future__ import annotations
 
@@ -70,6 +70,11 @@ def as_in_speech(lexicon: dict[str, tuple[str, ...]], corpus: Corpus) -> dict[st
                 said[unit.text][tuple(symbol for word in unit.words for symbol, _ in word)] += 1
     usual = {word: phones.most_common(1)[0][0] for word, phones in said.items()}
     return {**lexicon, **{word: usual[word] for word in usual if word in lexicon}}
+
+
+def count(lexicon: dict[str, tuple[str, ...]]) -> int:
+    """How many words there are; ``close(v)`` is not another one."""
+    return sum("(" not in word for word in lexicon)
 
 
 def read(path: Path) -> dict[str, tuple[str, ...]]:

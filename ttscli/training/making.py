@@ -75,7 +75,7 @@ def make_voice(order: Order, work: Path, on_progress: OnProgress) -> package.Fac
         offered=offered,
         tacotron2_steps=order.tacotron2.steps,
         vocoder_steps=order.vocoder.steps,
-        words=sum("(" not in word for word in known),
+        words=lexicon.count(known),
         parameters=tuple(sum(p.numel() for p in m.parameters()) for m in (acoustic, flow)),
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,10 @@ def align(lexicon: Path, recordings: Sequence[Recording], scratch: Path) -> list
 def _tokens(text: str, lexicon: Lexicon) -> list[tuple[str, list[str]]]:
     """Each token with the phones of its words; with none where a word is not known."""
     found = []
+    said = {span.start: span.spoken.strip("{}") for span in lexicon.spans(text)}
     for match in _TOKEN.finditer(text):
-        words = [lexicon.lookup(word) for word in match[0].split("-")]
+        lengths = [len(word) + 1 for word in match[0].split("-")]
+        words = [said.get(start) for start in accumulate(lengths[:-1], initial=match.start())]
         found.append((match[0], [phones for phones in words if phones] * all(words)))
     return found
 

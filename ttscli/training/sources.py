@@ -57,7 +57,7 @@ University and others, under a licence that permits use, modification and distri
 The weights are under ttscli's own licence (MIT)."""
 
     def fingerprint(self) -> str:
-        return hashlib.sha256(self.text_list.read_bytes()).hexdigest()
+        return hashlib.sha256("\n".join(self.items()).encode()).hexdigest()
 
     def items(self) -> list[str]:
         return texts.utterances(texts.read_lines(self.text_list))
@@ -93,4 +93,4 @@ class Recordings:
         return recordings.align(self.lexicon, items, scratch)
 
     def pronunciations(self, said: Corpus, scratch: Path) -> Pronunciations:  # noqa: ARG002
-        return lexicon.as_in_speech(lexicon.read(self.lexicon), said)
+        return lexicon.read(self.lexicon)

@@ -85,7 +85,9 @@ def _name(letters: str) -> str:
     return spelled(letters) if by_letters or len(letters) == 1 else letters
 
 
-def _named_version(match: re.Match[str]) -> str:
+def _named_version(match: re.Match[str]) -> str | None:
+    if match[2].count(".") == 1 and match[1].lower() not in _SOFTWARE:
+        return None  # sub-1.5, May5.2020
     parts = " point ".join(words.cardinal(part) for part in match[2].split("."))
     return f"{_name(match[1])} {parts}"
 

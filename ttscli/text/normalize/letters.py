@@ -118,7 +118,8 @@ def _mixed(match: re.Match[str]) -> str | None:
     word = match[0].removesuffix("'s")
     if word not in INITIALISMS:
         return _SAID.get(match[0])
-    one = word[:-1] if word[:-1] in INITIALISMS else word
+    plural = word.endswith("s") and word[:-1] in INITIALISMS and word != "https"
+    one = word[:-1] if plural else word
     return spelled(one) + ("" if one == match[0] else "'s")
 
 

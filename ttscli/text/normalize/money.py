@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ttscli.text.normalize import words
-from ttscli.text.normalize.rules import Rule, word_after
+from ttscli.text.normalize.rules import Rule, rest, word_after
 from ttscli.text.normalize.words import NUMBER
 
 _UNITS = {
@@ -93,8 +93,11 @@ def _sign_or_code(match: re.Match[str]) -> str:
     return amount(match["low"], _scale(match), match["sign"])
 
 
-def _range(match: re.Match[str]) -> str:
+def _range(match: re.Match[str]) -> str | None:
     low = match["from"]
+    rises = float(low.replace(",", "")) < float(match["low"].replace(",", ""))
+    if not rises or _scale(match) or rest(match).lstrip()[:1] == "=":
+        return None
     how = amount(low, "", match["sign"]) if "." in low else words.number(low)
     return f"{how} to {_sign_or_code(match)}"
 
@@ -128,7 +131,7 @@ WORD_RULES = (
     Rule("money", rf"(?P<sign>{_CODES})\s?(?P<low>{NUMBER})" + _SCALE.format(""), _sign_or_code),
 )
 RULES = (
-    Rule("money", rf"(?P<from>{NUMBER})\s?([{_SIGNS}])\s?[-–]\s?{_SUFFIX}(?<=\2)", _range),
+    Rule("money", rf"(?P<from>{NUMBER})\s?([{_SIGNS}])(\s?)[-–]\3{_SUFFIX}(?<=\2)", _range),
     Rule("money", _SUFFIX, _sign_or_code),
     Rule("money", rf"({NUMBER})\s?(¢|p(?![A-Za-z0-9./]))", _cents),
 )

@@ -19,19 +19,19 @@ _RULERS = frozenset(
     " seti tutmose antiochus seleucus mithridates eric canute beatrix willem albert rainier"
     " hussein abdullah akbar charlemagne".split()
 )
-COUNTED = frozenset(
+_COUNTED = frozenset(
     "chapter part act scene volume vol book section article appendix phase stage title class"
     " type level war world bowl olympiad grade verse canto episode season level mark apollo"
     " gemini saturn factor figure table schedule tier corps rocky rambo page pages sonata"
     " symphony opus lesson unit theorem fantasy quest chapters parts books acts iteration group"
     " category division".split()
 )
-"""What Roman numerals count: chapter IV."""
 _NO_NUMERALS = frozenset(
     "MIX DIM CIVIL MILD VIVID LIVID MID LID DID CD DC MD MC MI CV DI CID CCD MM CC LI DVI XL"
     " XXL MMC DIV LCD IM ID IL".split()
 )
-_SHORT = frozenset("vol vols ch pt sec bk".split())
+_BEHIND_NUMERALS = frozenset("of and or to through is".split())
+_SHORT = frozenset("vol vols ch pt bk".split())
 _COUNTED_SMALL = frozenset("scene page pages part section chapter".split())
 _NUMERAL = re.compile(r"M{0,3}(CM|CD|D?C{0,3})(XC|XL|L?X{0,3})(IX|IV|V?I{0,3})")
 _VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
@@ -61,6 +61,8 @@ def _numeral(match: re.Match[str]) -> str | None:
     before, after = word_before(match), word_after(match).lower()
     owner = ending if ending == "'s" else ""
     counts = number != "0" and _is_count(numeral, before.lower())
+    if numeral == "I" and before.islower() and after and after not in _BEHIND_NUMERALS:
+        return None  # the book I bought
     if counts or numeral.islower() or number == "0":
         return words.cardinal(number) + owner if counts else None
     if before.lower() in _RULERS and before[:1].isupper() and int(number) < 40:
@@ -85,7 +87,7 @@ def _by_itself(numeral: str, number: str) -> str | None:
 def _is_count(numeral: str, name: str) -> bool:
     """Whether a numeral counts what is named before it: chapter IV, scene ii."""
     if numeral.isupper():
-        return name in COUNTED or name in _SHORT
+        return name in _COUNTED or name in _SHORT
     return name in _COUNTED_SMALL and numeral != "i" and len(numeral) < 6
 
 

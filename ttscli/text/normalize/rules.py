@@ -10,7 +10,7 @@ Say = Callable[["re.Match[str]"], "str | None"]
 
 INITIALISMS = frozenset(
     "afaik ai api apis atm aws bbc btw cd cds ceo ceos cfo ci cia cli cpu cpus css csv cto "
-    "dhcp diy dj dns dvd dvds faq faqs fbi ftp fyi gps gpu gpus hdmi html http https ide ides "
+    "dhcp diy dj dns dvd dvds faq faqs fbi ftp fyi gps gpu gpus hdmi html http https ide "
     "imo ip iq isp lgtm npm ntp ocr omg os pc pcs pdf pdfs phd php pr prs qa qr rss sdk sdks "
     "sms smtp sql ssd ssds ssh ssl svg svn tbh tcp tls tts tv tvs udp ui uk url urls usb utc "
     "utf uuid ux vm vms vpn vpns wtf www xml".split()
