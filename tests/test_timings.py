@@ -161,3 +161,10 @@ def test_the_built_in_voice_is_silent_between_its_words() -> None:
     gap = speech.samples[here.end : please.start]
     assert 0.05 < len(gap) / 22050 < 0.6
     assert gap.std() < 0.3 * loud.std()
+
+
+@pytest.mark.parametrize("text", ["I think so.", "Oh no!", "I am here."])
+def test_a_first_word_of_one_vowel_lasts_until_the_next(text: str) -> None:
+    first, second, *_ = Synthesizer.from_voice("small", device="cpu")(text).words
+    assert first.end == second.start
+    assert first.end_s > 0.15

@@ -66,25 +66,37 @@ def word_times(
         sample_rate: samples per second.
     """
     bounds = symbol_bounds(alignment, samples)
-    words = []
+    words, marked, last = [], [], 0
     for place in _written(sentence, encoded.words):
         sounds = [i for i in range(place.first, place.last) if encoded.ids[i] >= FIRST_SOUND]
         if sounds:  # what follows them is punctuation, whose time is silence
             start, end = int(bounds[sounds[0]]), int(bounds[sounds[-1] + 1])
             text = " ".join(sentence[place.start : place.end].split())
             words.append(Word(text, start, end, sample_rate, place.start))
-    return _closed(words, round(_NO_PAUSE_S * sample_rate))
+            between = sentence[max(0, last - 1) : place.start + 1]  # and the characters beside it
+            marked.append(not all(c.isalnum() or c.isspace() for c in between))
+            last = place.end
+    return _closed(words, marked, round(_NO_PAUSE_S * sample_rate))
 
 
-def _closed(words: Sequence[Word], most: int) -> tuple[Word, ...]:
-    """Words without the short gaps between them: the attention gives a space a little time, but
-    nothing is silent there."""
+def _closed(words: Sequence[Word], marked: Sequence[bool], most: int) -> tuple[Word, ...]:
+    """Words without the gaps that the attention gives to spaces: nothing is silent there.
+
+    A longer one, without a mark in it, is still the word before: a first word of one vowel ("I
+    think") has the attention for its first frames only.
+
+    Args:
+        words: in their order.
+        marked: of each, whether there is punctuation between it and the word before.
+        most: samples of a short gap.
+    """
     closed = list(words)
     for index, (before, after) in enumerate(pairwise(words)):
-        if after.start - before.end < most:
-            middle = (before.end + after.start) // 2
-            closed[index] = replace(closed[index], end=middle)
-            closed[index + 1] = replace(after, start=middle)
+        gap = after.start - before.end
+        if gap < most or not marked[index + 1]:
+            edge = before.end + gap // 2 if gap < most else after.start
+            closed[index] = replace(closed[index], end=edge)
+            closed[index + 1] = replace(after, start=edge)
     return tuple(closed)
 
 
