@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ttscli.text.normalize import words
-from ttscli.text.normalize.rules import Rule, word_before
+from ttscli.text.normalize.rules import Rule, word_after, word_before
 
 MONTHS = (
     "January February March April May June July August September October November December".split()
@@ -26,6 +26,7 @@ _MONTH = (
     r"(?P<month>Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec|January|February|March|April|May"
     r"|June|July|August|September|October|November|December)(?![a-z])\.?"
 )
+_BEFORE_DATES = frozenset("on since until till due".split())
 _DAY = r"(?P<day>[0-3]?[0-9])(?:st|nd|rd|th)?(?![0-9A-Za-z:%]|[.,/][0-9])"
 _YEAR = r"(?:,?\s(?P<year>[12][0-9]{3})(?![0-9A-Za-z%]|[.,/][0-9]))?"
 _DASH = r"(?:\s?[-–]\s?(?P<last>[0-3]?[0-9])(?:st|nd|rd|th)?(?![0-9A-Za-z:%]))?"
@@ -53,6 +54,14 @@ def _slashed(match: re.Match[str]) -> str | None:
     if match[2] == "." or first > 12:
         first, second = second, first
     return _date(first, second, year)
+
+
+def _no_year(match: re.Match[str]) -> str | None:
+    month, day = int(match[1]), int(match[2])
+    if word_before(match).lower() not in _BEFORE_DATES or word_after(match) == "of":
+        return None
+    possible = 1 <= month <= 12 and 1 <= day <= 31
+    return f"{MONTHS[month - 1]} {words.ordinal(str(day))}" if possible else None
 
 
 def _month_first(match: re.Match[str]) -> str | None:
@@ -95,6 +104,7 @@ def _weekday(match: re.Match[str]) -> str | None:
 
 
 RULES = (
+    Rule("date", r"([01]?[0-9])/([0-3]?[0-9])(?![0-9/A-Za-z%]|[.,:][0-9])", _no_year),
     Rule("date", r"([12][0-9]{3})-([01][0-9])-([0-3][0-9])(?![0-9-])T?", _iso),
     Rule("date", r"([12][0-9]{3})/([01]?[0-9])/([0-3]?[0-9])(?![0-9/])", _iso),
     Rule(
@@ -110,6 +120,7 @@ RULES = (
     ),
 )
 WORD_RULES = (
+    Rule("date", r"([01]?[0-9])/([0-3]?[0-9])(?![0-9/A-Za-z%]|[.,:][0-9])", _no_year),
     Rule("date", _MONTH + r"\s" + _DAY + _DASH + _YEAR, _month_first),
     Rule("date", _MONTH + _YEAR, _month_year),
     Rule("day", r"(Mon|Tues?|Weds?|Thu|Thurs?|Fri|Sat|Sun)(\.,|\.|,)", _weekday),

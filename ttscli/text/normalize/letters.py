@@ -134,7 +134,8 @@ def _one_letter(match: re.Match[str]) -> str | None:
         named = letter == "A" and before in _NAMES_A_LETTER
         last = letter == "A" and before and (ends_text(match) or _behind(match) in ",.;:!?")
         formula = rest(match).lstrip()[:1] in tuple("^=+*/²³<>÷×→←≤≥≠≈")
-        return "ay" if alone or named or last or formula or _listed(match) else None
+        answer = letter == "A" and not match.start() and rest(match)[:1] == ":"
+        return "ay" if alone or named or last or formula or answer or _listed(match) else None
     if letter in "IO" or (letter in "io" and not alone):
         return None
     return letter.upper()

@@ -181,6 +181,7 @@ RULES = (
     Rule("repeated marks", r"[!?][!?\s]{0,200}[!?]|[!?‼⁇⁈⁉]{2,200}", _marks),
     Rule("repeated marks", r"([,;:.])\1{1,200}", _commas),
     Rule("item", r"[-*+•‣◦▪–—]\s+", _heading),
+    Rule("sign", r"&&(?!&)", lambda _: "and"),
     Rule("ruler", r"([=*_~#+<>|^%$@&/\\])\1{2,200}", _nothing),
     Rule("mathematics", r"(<=|>=|==|!=|=>|->)", _operator),
     Rule(

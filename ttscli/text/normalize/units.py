@@ -247,11 +247,12 @@ def _coordinates(match: re.Match[str]) -> str:
     return f"{spoken} {_DEGREES[match[4]] if match[4] else ''}".rstrip()
 
 
-def _hours_minutes(match: re.Match[str]) -> str:
-    hours, minutes = match[1], match[2]
-    return (
-        f"{words.cardinal(hours)} hour{'' if hours == '1' else 's'} "
-        f"{words.cardinal(minutes)} minute{'' if minutes == '1' else 's'}"
+def _duration(match: re.Match[str]) -> str:
+    parts = zip(("hour", "minute", "second"), match.groups(), strict=True)
+    return " ".join(
+        f"{words.cardinal(count)} {name}{'' if count == '1' else 's'}"
+        for name, count in parts
+        if count
     )
 
 
@@ -294,7 +295,12 @@ RULES = (
         _coordinates,
     ),
     Rule("degrees", _TEMPERATURE, _degrees),
-    Rule("duration", r"([0-9]{1,3})h\s?([0-9]{1,2})(?:min|m)?(?![A-Za-z0-9])", _hours_minutes),
+    Rule("duration", r"([0-9]{1,3})h\s?([0-9]{1,2})(?:min|m)?()(?![A-Za-z0-9])", _duration),
+    Rule(
+        "duration",
+        r"(?:([0-9]{1,3})h\s?)?([0-9]{1,3})m(?:in)?\s?([0-9]{1,2})s(?![A-Za-z0-9])",
+        _duration,
+    ),
     Rule("unit", _QUANTITY, _quantity),
     Rule(
         "number",
