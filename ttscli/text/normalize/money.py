@@ -102,6 +102,11 @@ def _range(match: re.Match[str]) -> str | None:
     return f"{how} to {_sign_or_code(match)}"
 
 
+def _lines(match: re.Match[str]) -> str:
+    """The height of a picture: 1080p."""
+    return f"{words.in_pairs(match[1])} P"
+
+
 def _cents(match: re.Match[str]) -> str:
     how = words.number(match[1])
     if match[2] == "¢":
@@ -133,5 +138,6 @@ WORD_RULES = (
 RULES = (
     Rule("money", rf"(?P<from>{NUMBER})\s?([{_SIGNS}])(\s?)[-–]\3{_SUFFIX}(?<=\2)", _range),
     Rule("money", _SUFFIX, _sign_or_code),
+    Rule("figures", r"(144|240|360|480|576|720|1080|1440|2160|4320)[pP](?![A-Za-z0-9])", _lines),
     Rule("money", rf"({NUMBER})\s?(¢|p(?![A-Za-z0-9./]))", _cents),
 )
