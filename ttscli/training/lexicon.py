@@ -12,8 +12,8 @@ from ttscli.training.corpus import Corpus
 from ttscli.training.inflections import regular
 
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)*")
-# Words that the teacher's dictionary is too old for, and those that its letter-to-sound rules, read
-# through from a to z, get wrong: nearly one in six that are no inflections.
+# Words that the teacher's dictionary lacks, and those that its letter-to-sound rules get wrong: its
+# pronunciations were read through from a to z.
 _CORRECTIONS = Path(__file__).with_name("corrections.tsv")
 
 
