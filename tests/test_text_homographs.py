@@ -48,6 +48,8 @@ from ttscli.voices import find_voice
         ("could not *read* it", "R IY1 D"),
         ("i *read* it yesterday", "R EH1 D"),
         ("has been *read*", "R EH1 D"),
+        ("let me *read* it", "R IY1 D"),
+        ("heard her *read* it", "R IY1 D"),
         ("he *read* it", "R EH1 D"),
         ("a *live* show", "L AY1 V"),
         ("we are *live*", "L AY1 V"),

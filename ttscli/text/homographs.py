@@ -91,7 +91,7 @@ def _is_noun(word: str, earlier: str, last: str, after: str) -> bool:
 def _is_verb(word: str, earlier: str, last: str, after: str) -> bool:
     if last in _BEFORE_VERBS or (earlier in _AUXILIARIES and last in _AFTER_AUXILIARIES):
         return True
-    if (earlier == "let" or last == "her") and (last in _OBJECTS and word != "read"):
+    if last == "her" or (earlier == "let" and last in _OBJECTS):
         return True
     if after in _VERB_IF_BEFORE.get(word, ()):
         return True
