@@ -120,7 +120,6 @@ RULES = (
     ),
 )
 WORD_RULES = (
-    Rule("date", r"([01]?[0-9])/([0-3]?[0-9])(?![0-9/A-Za-z%]|[.,:][0-9])", _no_year),
     Rule("date", _MONTH + r"\s" + _DAY + _DASH + _YEAR, _month_first),
     Rule("date", _MONTH + _YEAR, _month_year),
     Rule("day", r"(Mon|Tues?|Weds?|Thu|Thurs?|Fri|Sat|Sun)(\.,|\.|,)", _weekday),
