@@ -68,6 +68,13 @@ def test_for_programs(run: Run) -> None:
             assert TEXT[start : start + len(change["written"])] == change["written"]
 
 
+def test_how_the_voice_says_it(run: Run) -> None:
+    out = run("synth", "-v", "small", "--explain", "--verbose", "Close the door, Zq.").out.decode()
+    assert "      phones: {K L OW1 Z} {DH AH0} {D AO1 R}, zq." in out.splitlines()
+    (line,) = run("synth", "-v", "small", "--explain", "--json", "Close the door.").out.splitlines()
+    assert json.loads(line)["phones"] == "{K L OW1 Z} {DH AH0} {D AO1 R}."
+
+
 def test_options_count(run: Run) -> None:
     Path("mine.tsv").write_text("Café\tcoffee house\n")
     out = run("synth", "--explain", "--emoji", "--lexicon", "mine.tsv", "Café 😀").out.decode()

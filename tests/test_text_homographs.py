@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ttscli.text.frontend import Frontend
 from ttscli.text.homographs import part_of_speech
 from ttscli.text.lexicon import Lexicon
 from ttscli.text.spans import filled, spoken
@@ -111,3 +112,19 @@ def test_spans_replace_homographs_too() -> None:
     text = "close it, it is close; closed"
     said = "{K L OW1 Z} it, it is {K L OW1 S}; {K L OW1 Z D}"
     assert spoken(filled(text, lexicon.spans(text))) == said
+
+
+@pytest.mark.parametrize(
+    ("sentence", "phones"),
+    [
+        ("Please close the door.", "K L OW1 Z"),
+        ("We stood close to it.", "K L OW1 S"),
+        ("He lives there.", "L IH1 V Z"),
+        ("Their lives, to record", "L AY1 V Z"),
+        ("I want {T UW1} to record this.", "R IH0 K AO1 R D"),
+    ],
+)
+def test_a_sentence_is_read_by_the_neighbours_of_its_words(sentence: str, phones: str) -> None:
+    voice = find_voice("small")
+    frontend = Frontend.open(voice.cleaners, voice.lexicon)
+    assert f"{{{phones}}}" in frontend.encode(sentence).text

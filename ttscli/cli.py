@@ -88,7 +88,7 @@ def synth(
     """
     words = read_text(text, file)
     if explain:
-        show_explained(words, voice, lexicon, emoji, json)
+        show_explained(words, voice, lexicon, emoji, json, verbose)
         return
     keep_source(file, output, subtitles, plot)
     target = output or ("-" if raw else None if play else "speech.wav")
@@ -214,7 +214,9 @@ def batch(
 app.command(cls=FilesAfterFrom)(download)
 
 
-def show_explained(text: str, voice: str, lexicon: str | None, emoji: bool, as_json: bool) -> None:
+def show_explained(
+    text: str, voice: str, lexicon: str | None, emoji: bool, as_json: bool, verbose: bool
+) -> None:
     """Print how a text is read."""
     from ttscli.explain import explain, in_lines
     from ttscli.voices import find_voice
@@ -223,7 +225,7 @@ def show_explained(text: str, voice: str, lexicon: str | None, emoji: bool, as_j
         if as_json:
             put(to_json("sentence_explained", sentence))
         else:
-            for line in in_lines(sentence):
+            for line in in_lines(sentence, with_phones=verbose):
                 for part in wrapped(printable(line), indent=6):
                     put(part)
 

@@ -40,6 +40,8 @@ class Explained:
     """As it was given."""
     spoken: str
     """As it is spoken, before the voice's lexicon is looked up."""
+    phones: str | None
+    """As it is spoken, with the phones of that lexicon; None for a voice without one."""
     gap: str
     """What lies before it: clause, sentence, item or paragraph."""
     pause_s: float | None
@@ -55,12 +57,14 @@ def explain(
     from ttscli.text.frontend import Frontend
     from ttscli.text.sentences import split_text
 
-    # Without the voice's own lexicon: people read letters more easily than phones.
-    frontend = Frontend.open(
-        voice.cleaners, None, lexicon, final_stop=voice.final_stop, emoji=emoji
+    # Also without the voice's own lexicon: people read letters more easily than phones.
+    frontend, pronouncing = (
+        Frontend.open(voice.cleaners, own, lexicon, final_stop=voice.final_stop, emoji=emoji)
+        for own in (None, voice.lexicon)
     )
     for index, piece in enumerate(split_text(text, read=frontend.spans)):
-        encoded = frontend.encode(piece.text, "." if piece.whole else ",")
+        stop = "." if piece.whole else ","
+        encoded = frontend.encode(piece.text, stop)
         changes = tuple(_changes(frontend, piece.text, piece.start))
         reported = Counter(change.written for change in changes if change.kind == "dropped")
         late = (
@@ -69,8 +73,16 @@ def explain(
             for _ in range(item.count - reported[item.text])
         )
         spoken = encoded.text.strip() if encoded.speakable else ""
+        phones = pronouncing.encode(piece.text, stop).text.strip() if voice.lexicon else None
         yield Explained(
-            index, piece.start, piece.text, spoken, piece.gap.value, piece.pause, (*changes, *late)
+            index=index,
+            start=piece.start,
+            text=piece.text,
+            spoken=spoken,
+            phones=phones,
+            gap=piece.gap.value,
+            pause_s=piece.pause,
+            changes=(*changes, *late),
         )
 
 
@@ -81,12 +93,14 @@ def _changes(frontend: Frontend, sentence: str, offset: int) -> Iterator[Change]
             yield Change(offset + span.start, written, span.spoken.strip(), span.kind)
 
 
-def in_lines(sentence: Explained) -> Iterator[str]:
+def in_lines(sentence: Explained, *, with_phones: bool = False) -> Iterator[str]:
     """An explanation for people to read."""
     if sentence.pause_s is not None:
         yield f"      pause of {sentence.pause_s:g} s"
     yield f"{sentence.index + 1:>4}  {sentence.text}"
     yield f"   \N{RIGHTWARDS ARROW}  {sentence.spoken or '(nothing to say)'}"
+    if with_phones and sentence.spoken and sentence.phones:
+        yield f"      phones: {sentence.phones}"
     left_out: dict[str, Counter[str]] = {"dropped": Counter(), "silent": Counter()}
     for change in sentence.changes:
         if change.kind in left_out:

@@ -120,7 +120,12 @@ ParagraphPause: TypeAlias = Annotated[
 Emoji: TypeAlias = Annotated[bool, option("--emoji", None, "Say the names of emoji.", _TEXT)]
 Explain: TypeAlias = Annotated[
     bool,
-    option("--explain", None, "Print what would be said, changed and left out; no audio.", _TEXT),
+    option(
+        "--explain",
+        None,
+        "Print what would be said, changed and left out; no audio. With --verbose, phones too.",
+        _TEXT,
+    ),
 ]
 Device: TypeAlias = Annotated[
     str, option("--device", "auto|cpu|cuda[:N]|mps", "Where to compute.", _VOICE)

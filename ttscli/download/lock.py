@@ -31,12 +31,12 @@ def hold(folder: Path, name: str, on_event: OnEvent, longest_idle_s: float) -> I
     with output_errors(str(file)):
         file.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(file, timeout=_LOOK_S)
-    seen, since, is_told = _signs_of_life(folder), time.monotonic(), False
+    seen, since, is_told = _signs_of_life(folder, file), time.monotonic(), False
     while not _acquired(lock):
         if not is_told:
             on_event(DownloadWaiting(str(folder)))
             is_told = True
-        now = _signs_of_life(folder)
+        now = _signs_of_life(folder, file)
         if now != seen:
             seen, since = now, time.monotonic()
         if time.monotonic() - since > longest_idle_s:
@@ -60,10 +60,12 @@ def _acquired(lock: FileLock) -> bool:
     return True
 
 
-def _signs_of_life(folder: Path) -> list[tuple[str, int, int]]:
-    """What changes while a download gets on."""
+def _signs_of_life(folder: Path, lock: Path) -> list[tuple[str, int, int]]:
+    """What changes while a download gets on; older filelocks touch the lock as we look."""
     signs = []
     for path in folder.rglob("*"):
+        if path == lock:
+            continue
         with suppress(OSError):
             status = path.stat()
             signs.append((str(path), status.st_size, status.st_mtime_ns))

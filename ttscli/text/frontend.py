@@ -31,8 +31,14 @@ class WordReplacer(Protocol):
     def on_raw_text(self) -> bool:
         """Whether it comes before the cleaners."""
 
-    def spans(self, text: str) -> Sequence[Span]:
-        """The words of a text that it knows, in order, and what is spoken for them."""
+    def spans(self, text: str, start: int = 0, end: int | None = None) -> Sequence[Span]:
+        """The words that it knows, in order, and what is spoken for them.
+
+        Args:
+            text: what the words stand in.
+            start: where the slice begins in which they are looked up.
+            end: where that ends; None for the end of the text.
+        """
 
 
 @dataclass(frozen=True)
@@ -151,23 +157,25 @@ class Frontend:
         for span in spans:
             if span.kind == DROPPED:
                 dropped[sentence[span.start : span.end]] += 1
-        pieces: list[str] = []
-        words: list[Word] = []
-        symbols = 0
+        tokens = list(_TOKEN.finditer(spoken(spans)))
+        cleaned: list[str] = []
         apart = False  # whether what the cleaners gave ends with a space
-        where = _Places(spans)
-        for token in _TOKEN.finditer(spoken(spans)):
+        for token in tokens:
             if BRACES.fullmatch(token[0]):
                 piece, apart = _known_phones(token[0][1:-1], unknown), False
             else:
                 piece, apart = self._clean(token[0], apart, dropped)
-            if not pieces and self._final_stop:
+            if self._final_stop and not any(cleaned):
                 piece = piece.lstrip()
+            cleaned.append(piece)
+        pieces = self._pronounced(cleaned)
+        words: list[Word] = []
+        symbols = 0
+        where = _Places(spans)
+        for token, piece in zip(tokens, pieces, strict=True):
             count = len(_ids(piece))
             if _sounds(piece):
                 words.append(Word(*where.of(token.start(), token.end()), symbols, symbols + count))
-            if piece:
-                pieces.append(piece)
             symbols += count
         text = "".join(pieces)
         if self._final_stop and text.strip():
@@ -177,7 +185,7 @@ class Frontend:
         return Encoded(_ids(text), text, report, tuple(words))
 
     def _clean(self, token: str, apart: bool, dropped: Counter[str]) -> tuple[str, bool]:
-        """Reduce a token to characters that have an id, or to phones in braces."""
+        """Reduce a token to characters that have an id."""
         # Judged before the cleaners, so that the report shows what the user wrote.
         for character in token:
             if is_lost(character):
@@ -193,10 +201,21 @@ class Frontend:
         for character in _UNWRITABLE.findall(text):
             if character in LEFT_TO_CLEANERS:
                 dropped[character] += 1
-        text = _UNWRITABLE.sub("", text)
+        return _UNWRITABLE.sub("", text), ends_apart
+
+    def _pronounced(self, pieces: list[str]) -> list[str]:
+        """The pieces of a sentence with phones for the words that the voice's lexicon knows.
+
+        It sees the whole sentence: how a word is said may depend on its neighbours.
+        """
         for lexicon in self._after:
-            text = spoken(filled(text, lexicon.spans(text)))
-        return text, ends_apart
+            sentence, end, pronounced = "".join(pieces), 0, []
+            for piece in pieces:
+                start, end = end, end + len(piece)
+                known = [] if piece.startswith("{") else lexicon.spans(sentence, start, end)
+                pronounced.append(spoken(filled(piece, (span.moved(-start) for span in known))))
+            pieces = pronounced
+        return pieces
 
 
 class _Places:
@@ -226,10 +245,7 @@ def _merged(text: str, settled: list[Span], lexicon: WordReplacer) -> list[Span]
     merged: list[Span] = []
     done = 0
     for span in [*settled, Span(len(text), len(text), "")]:
-        merged += (
-            Span(found.start + done, found.end + done, found.spoken, found.kind)
-            for found in lexicon.spans(text[done : span.start])
-        )
+        merged += lexicon.spans(text, done, span.start)
         merged.append(span)
         done = span.end
     return merged[:-1]

@@ -55,10 +55,10 @@ class Lexicon:
             phones = owner and possessive(owner)
         return phones
 
-    def spans(self, text: str) -> list[Span]:
-        """``{phones}`` for every known word."""
+    def spans(self, text: str, start: int = 0, end: int | None = None) -> list[Span]:
+        """``{phones}`` for every known word between `start` and `end`."""
         spans = []
-        for word in _WORD.finditer(text):
+        for word in _WORD.finditer(text, start, len(text) if end is None else end):
             phones = self._of_its_part(word) or self.lookup(word[0])
             if phones:
                 spans.append(Span(*word.span(), f"{{{phones}}}", LEXICON))
@@ -124,22 +124,23 @@ class UserLexicon:
                 entries[word] = replacement
         return cls(entries)
 
-    def spans(self, text: str) -> list[Span]:
-        """Every known word, whatever its case, and its replacement; the longest first."""
+    def spans(self, text: str, start: int = 0, end: int | None = None) -> list[Span]:
+        """Known words between `start` and `end`, in any case; of those at one place the longest."""
+        end = len(text) if end is None else end
         spans: list[Span] = []
-        done = 0
-        for token in _TOKEN.finditer(text):
-            found = self._at(text, token) if token.start() >= done else None
+        done = start
+        for token in _TOKEN.finditer(text, start, end):
+            found = self._at(text, token, end) if token.start() >= done else None
             if found:
                 replacement, done = found
                 spans.append(Span(token.start(), done, replacement, LEXICON))
         return spans
 
-    def _at(self, text: str, token: re.Match[str]) -> tuple[str, int] | None:
+    def _at(self, text: str, token: re.Match[str], limit: int) -> tuple[str, int] | None:
         """Find the longest word that begins with this token: what it becomes, and where it ends."""
         for word, replacement in self._by_first_token.get(_fold(token[0]), ()):
             end = token.start() + len(word)
-            if _fold(text[token.start() : end]) != word:
+            if end > limit or _fold(text[token.start() : end]) != word:
                 continue
             if not word[-1].isalnum():
                 return replacement, end

@@ -30,6 +30,10 @@ class Span:
         """Whether other words took its place."""
         return self.kind not in (AS_WRITTEN, PHONES)
 
+    def moved(self, by: int) -> Span:
+        """The same in a text that begins so many characters earlier."""
+        return replace(self, start=self.start + by, end=self.end + by)
+
 
 class Spans(list[Span]):
     """Spans of a text from its start on, with spaces where a new word would touch another one."""
