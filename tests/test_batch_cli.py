@@ -265,6 +265,7 @@ def test_usage(run: Run) -> None:
         (["in.txt", "--batch-size", "0"], 2, "the batch size '0' is neither auto nor"),
         (["in.txt", "--name", "{x}.wav"], 2, "--name has an unknown field {x}"),
         (["in.txt", "--name", "{id}"], 2, "--name '{id}' has no known ending"),
+        (["in.txt", "--name", "../{id}.wav"], 2, "--name '../{id}.wav' cannot be: it has '/' in"),
         (["in.txt", "--format", "xml"], 2, "there is no format 'xml'"),
         (["in.txt", "--device", "tpu"], 2, "there is no device 'tpu'"),
         (["in.txt", "--pause", "nan"], 2, "pause must be"),

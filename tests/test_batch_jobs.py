@@ -236,6 +236,13 @@ def test_all_faults_of_one_row() -> None:
         assert error.startswith(f"x.jsonl:1: {part}")
 
 
+def test_an_unknown_column_is_named_once() -> None:
+    content = "id,text,tempo\na,Hi.,2\nb,,3\n"
+    first, second = errors_of(content, "jobs.csv")
+    assert first.startswith("jobs.csv:2: unknown column 'tempo'")
+    assert second.startswith("jobs.csv:3: column 'text' is empty")
+
+
 # Names
 
 

@@ -342,6 +342,33 @@ def test_checkpoints_can_be_kept(place: Place, run: Run) -> None:
     assert_refused(run("--verify", "tiny"), 6, "waveglow.pt: it has 1 byte instead of")
 
 
+@pytest.mark.parametrize(
+    ("names", "kept"),
+    [
+        (("a/tacotron2.safetensors", "a/waveglow.safetensors"),
+         ("tacotron2-tacotron2.safetensors", "waveglow-waveglow.safetensors")),
+        (("a/model.pt", "b/model.pt"), ("model.pt", "waveglow-model.pt")),
+    ],
+)  # fmt: skip
+def test_kept_checkpoints_replace_no_file_of_the_voice(
+    place: Place,
+    run: Run,
+    tmp_path: Path,
+    tiny_voice: Path,
+    names: tuple[str, ...],
+    kept: tuple[str, ...],
+) -> None:
+    given = [tmp_path / name for name in names]
+    for path, role in zip(given, ("tacotron2", "waveglow"), strict=True):
+        path.parent.mkdir(exist_ok=True)
+        ours = (tiny_voice / f"{role}.safetensors").read_bytes()
+        path.write_bytes(ours if path.stem == role else place.files[f"/{role}.pt"])
+    assert run("mine", "--from", *map(str, given), "--keep").code == 0
+    assert run("--verify", "mine").code == 0
+    for path, name in zip(given, kept, strict=True):
+        assert (place.home / "voices" / "mine" / name).read_bytes() == path.read_bytes()
+
+
 # Checkpoints at hand
 
 

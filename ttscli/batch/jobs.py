@@ -248,13 +248,14 @@ class _JobMaker:
         self._names: NameTemplate | None = None
         self._files, self._ids = Names("the file name"), Names("the id", exact=True)
         self._known: dict[VoiceOptions, VoiceOptions] = {}
+        self._unknown: set[str] = set()
         self._index = 0
 
     def make(self, row: Row) -> Job | Sequence[str]:
         """The job of a row, or all that is wrong with it."""
         self._index += 1
         faults = _Faults()
-        faults.of(_check_columns, row.fields)
+        faults.of(self._check_columns, row.fields)
         named = "id" in row.fields
         id_ = faults.of(_id, row.fields["id"]) if named else str(self._index)
         text = faults.of(_speakable, row.fields.get("text"))
@@ -265,6 +266,14 @@ class _JobMaker:
             faults.of(self._check_rate, options.sample_rate, path)
         faults.of(self._check_options, options)
         return faults or Job(self._index, id_, text, path, seed, options, row.line)
+
+    def _check_columns(self, fields: Mapping[str, object]) -> None:
+        """Refuse unknown columns, in the first row that has them."""
+        unknown = [key for key in fields if key not in COLUMNS and key not in self._unknown]
+        self._unknown.update(unknown)
+        if unknown:
+            what = f"unknown column{'s' * (len(unknown) > 1)} {', '.join(map(repr, unknown))}"
+            raise ValueError(f"{what}; there are {', '.join(COLUMNS)}")
 
     def _path(self, id_: str, named: bool, line: int) -> str:
         """The name of the row's file, which no other row may have."""
@@ -306,13 +315,6 @@ class _JobMaker:
             return self.options
         options = replace(self.options, **given)
         return self._known.setdefault(options, options)
-
-
-def _check_columns(fields: Mapping[str, object]) -> None:
-    unknown = [repr(key) for key in fields if key not in COLUMNS]
-    if unknown:
-        what = f"unknown column{'s' * (len(unknown) > 1)} {', '.join(unknown)}"
-        raise ValueError(f"{what}; there are {', '.join(COLUMNS)}")
 
 
 def _field(fields: Mapping[str, object], key: str, read: Any, default: Any) -> Any:

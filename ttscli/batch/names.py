@@ -27,7 +27,7 @@ class NameTemplate:
                 if field is not None and field not in _FIELDS:
                     raise UsageError(f"--name has an unknown field {{{field}}}", todo=example)
                 _check_width(form or "")
-            template.format(index=1, id="", stem="")
+            name = template.format(index=1, id="x", stem="x")
         except (ValueError, KeyError, IndexError) as error:
             raise UsageError(
                 f"--name {template!r} is no pattern ({error})", todo=example
@@ -36,6 +36,9 @@ class NameTemplate:
             raise UsageError(
                 f"--name {template!r} has no known ending", todo=f"use {' '.join(_ENDINGS)}"
             )
+        if problem := _problem(name):
+            todo = "-o names the folder" if "/" in template else example
+            raise UsageError(f"--name {template!r} cannot be: it {problem}", todo=todo)
         self._template = template
 
     def name(self, index: int, id_: str, stem: str) -> str:

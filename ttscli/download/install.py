@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +13,14 @@ from ttscli import registry, voices
 from ttscli.download.fetch import Patience
 from ttscli.download.lock import hold
 from ttscli.download.originals import PARTIAL, Original, Originals, complaint, partial_file
-from ttscli.download.records import KnownFiles, Record, read_records, sha256_of, write_records
+from ttscli.download.records import (
+    ORIGIN,
+    KnownFiles,
+    Record,
+    read_records,
+    sha256_of,
+    write_records,
+)
 from ttscli.errors import UsageError, VoiceError
 from ttscli.events import FileConverting, OnEvent, VoiceReady, ignore
 from ttscli.files import atomic_file, check_space, output_errors
@@ -114,6 +121,9 @@ class Downloader:
                 if role in records:
                     what = f"there are two checkpoints of a {role}"
                     raise VoiceError(what, where=original.origin)
+                if self.keep:
+                    kept = _name_beside(original.name, role, records.values())
+                    record = replace(record, kept=kept)
                 records[role] = record
             if missing := [role for role in ROLES if role not in records]:
                 what = f"there is no checkpoint of a {missing[0]} among the files"
@@ -143,7 +153,6 @@ class Downloader:
         return role, Record(
             target.name, target.stat().st_size, sha256_of(target), original.origin,
             original.path.stat().st_size, original.sha256, original.compared,
-            original.name if self.keep else "",
         )  # fmt: skip
 
     def _matched(
@@ -181,11 +190,11 @@ class Downloader:
                 (self.folder / PARTIAL / name / record.file).replace(folder / record.file)
         write_records(folder, list(records.values()))
         known = KnownFiles(self.folder)
-        for original in originals:
+        for original, record in zip(originals, records.values(), strict=True):
             if original.compared == "first" and original.source is not None:
                 known.put(original.source.url, original.sha256)
-            if self.keep:
-                original.keep(folder)
+            if record.kept:
+                original.keep(folder / record.kept)
         settings = dict(offer.settings) if offer else {"description": "imported checkpoints"}
         files = {role: record.file for role, record in records.items()}
         manifest = json.dumps({"name": name, **settings, **files}, indent=2, ensure_ascii=False)
@@ -200,6 +209,12 @@ class Downloader:
         speak_as = path.name if is_usual else str(path)
         self.on_event(VoiceReady(path.name, str(path), was_here, speak_as))
         return path
+
+
+def _name_beside(name: str, role: str, others: Iterable[Record]) -> str:
+    """What a kept checkpoint is called: as it was, unless another file of the voice is."""
+    ours = {voices.MANIFEST, ORIGIN, *(f"{role}.safetensors" for role in ROLES)}
+    return f"{role}-{name}" if name in ours | {other.kept for other in others} else name
 
 
 def find_here(folder: Path, name: str) -> Path | None:

@@ -49,9 +49,8 @@ class Original:
         if self.is_partial:
             forget(self.path)
 
-    def keep(self, folder: Path) -> None:
-        """Put it into a folder, under its own name."""
-        target = folder / self.name
+    def keep(self, target: Path) -> None:
+        """Put it there."""
         with output_errors(str(target)):
             if self.is_partial:
                 self.path.replace(target)
