@@ -179,6 +179,7 @@ class Synthesizer:
 
         Each piece begins with the pause that precedes its sentence.
         """
+        check_seed(seed)
         return (piece for _, piece in self._speak((line, seed) for line in self._lines(text)))
 
     def map(
@@ -195,7 +196,7 @@ class Synthesizer:
         """
         seeds = repeat(seed) if isinstance(seed, int) else iter(seed)
         lines = (
-            (line, own)
+            (line, check_seed(own))
             for text, own in zip(texts, seeds, strict=False)
             for line in self._lines(text)
         )
@@ -365,6 +366,13 @@ def check_pause(name: str, seconds: float) -> float:
     if not 0 <= seconds <= LONGEST_PAUSE:
         raise UsageError(f"{name} must be from 0 to {LONGEST_PAUSE:g} seconds, not {seconds:g}")
     return seconds
+
+
+def check_seed(seed: int) -> int:
+    """The seed, if noise can start there."""
+    if seed < 0:
+        raise UsageError(f"a seed must be a whole number of at least 0, not {seed}")
+    return seed
 
 
 def check_amount(name: str, value: float) -> float:
