@@ -69,6 +69,10 @@ _WITHOUT_STOP = {
     "yes/no": "yes or no", "pro/con": "pro and con", "w/out": "without",
     "24/7": "twenty-four seven", "No.1": "number one", "o'clock": "o'clock",
 }  # fmt: skip
+_BEFORE_MESSAGES = {
+    "re": "regarding", "fw": "forwarded", "fwd": "forwarded", "attn": "attention",
+}  # fmt: skip
+_SHORT_WORDS = {"thx": "thanks", "pls": "please"}
 _AMBIGUOUS = frozenset(["Dr", "St", "Ft", "Col", "Gen", "Co", "Ct", "Sq", "Ln", "Pl"])
 
 
@@ -122,6 +126,8 @@ def _always(match: re.Match[str]) -> str | None:
         return _BEFORE_NUMBERS[short]
     if short in ("max", "min", "est", "resp") and not word_before(match):
         return _ALWAYS[short] if _before_number(match) else None
+    if short == "est" and not re.match(r"\s[12][0-9]{3}(?![0-9])", rest(match)):
+        return "estimated"
     if short in ("Mass", "Ill", "Va", "Tex", "Conn", "Penn", "Est", "Rep", "Pres"):
         return _ALWAYS[short] if word_before(match) or _capitalised(word_after(match)) else None
     return _ALWAYS.get(short)
@@ -144,6 +150,11 @@ def _plain(match: re.Match[str]) -> str | None:
     if match[0] in ("Mr", "Mrs", "Ms", "Dr", "Prof") and not _capitalised(word_after(match)):
         return None
     return how
+
+
+def _message(match: re.Match[str]) -> str | None:
+    """What a message begins with: "Re: lunch"."""
+    return _BEFORE_MESSAGES.get(match[1].lower()) if not match.start() else None
 
 
 def _direction(match: re.Match[str]) -> str | None:
@@ -169,6 +180,12 @@ WORD_RULES = (
         "abbreviation",
         r"(?:w/o(?:ut)?|b/c|c/o|n/a|N/A|w/|[a-z]{1,6}/[a-z]{2,4})(?![A-Za-z/])",
         _plain,
+    ),
+    Rule("abbreviation", r"(RE|Re|FWD?|Fwd|ATTN|Attn)(?=:\s)", _message),
+    Rule(
+        "abbreviation",
+        r"([Tt]hx|[Pp]ls)(?![A-Za-z0-9'])",
+        lambda match: _SHORT_WORDS[match[1].lower()],
     ),
     Rule("abbreviation", r"(?:Mr|Mrs|Ms|Dr|Prof|vs|aka|AKA)(?![A-Za-z0-9.'])", _plain),
 )

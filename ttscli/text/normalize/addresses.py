@@ -44,7 +44,8 @@ _TOPS = (
 )
 _ENDINGS = (
     "txt|pdf|md|py|js|ts|html?|css|csv|tsv|jsonl?|xml|ya?ml|toml|docx?|xlsx?|pptx?|png|jpe?g|"
-    "gif|svg|wav|mp[34]|flac|ogg|zip|tar|gz|exe|sh|cfg|ini|log|sql|cpp|rs|go|java|so|dll"
+    "gif|svg|wav|mp[34]|flac|ogg|zip|tar|gz|exe|sh|cfg|ini|log|sql|cpp|hpp|rs|go|java|so|dll|"
+    "lock|rb|php"
 )
 _PIECE = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]|[0-9]+|[^\w\s]|_|\w+")
 
@@ -126,6 +127,7 @@ WORD_RULES = (
         rf"[A-Za-z0-9][\w-]{{0,60}}(?:\.[\w-]{{1,20}}){{0,3}}\.(?:{_ENDINGS})(?![A-Za-z0-9])",
         _file,
     ),
+    Rule("file", r"[A-Za-z][\w-]{2,60}\.[ch](?![A-Za-z0-9])", _file),
     Rule("path", r"[A-Z]:\\[\w\\.-]{0,200}", _file),
 )
 SIGN_RULES = (

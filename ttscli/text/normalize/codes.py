@@ -15,6 +15,10 @@ _SOFTWARE = frozenset(
     " figure".split()
 )
 _BY_LETTERS = INITIALISMS | {"ec", "gcc", "gpt", "ipv", "md", "mp"}
+_STATES = frozenset(
+    "AL AK AZ AR CA CO CT DE DC FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ"
+    " NM NY NC ND OH OK OR PA PR RI SC SD TN TX UT VT VA WA WV WI WY".split()
+)
 _TOLL_FREE = {"800": "eight hundred", "900": "nine hundred"}
 
 
@@ -28,6 +32,24 @@ def _phone(match: re.Match[str]) -> str | None:
         return None
     plus = "plus " if match[0].startswith("+") else ""
     return plus + ", ".join(g.lower() if g.isalpha() else _group(g) for g in groups)
+
+
+def _digits(match: re.Match[str]) -> str:
+    """Groups of figures, each by itself: a card's number."""
+    return ", ".join(map(words.one_by_one, re.findall("[0-9]+", match[0])))
+
+
+def _postal_code(match: re.Match[str]) -> str | None:
+    return _digits(match) if word_before(match) in _STATES else None
+
+
+def _hexadecimal(match: re.Match[str]) -> str | None:
+    """The groups of an identifier, character by character: a UUID, a MAC address."""
+    groups = re.split("[-:]", match[0])
+    return ", ".join(
+        " ".join(words.cardinal(c) if c.isdigit() else spelled(c) for c in group)
+        for group in groups
+    )
 
 
 def _short_phone(match: re.Match[str]) -> str:
@@ -92,8 +114,22 @@ def _named_version(match: re.Match[str]) -> str | None:
     return f"{_name(match[1])} {parts}"
 
 
+_HEXADECIMAL = (
+    Rule(
+        "identifier",
+        r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![0-9A-Za-z])"
+        r"|[0-9A-Fa-f]{2}(?:([-:])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}(?![0-9A-Za-z])",
+        _hexadecimal,
+    ),
+)
 _TAG = r"(?P<tag>-?(?:alpha|beta|rc|dev|post|a|b)[.-]?[0-9]{0,3}(?![A-Za-z0-9]))?"
+FIRST_RULES = _HEXADECIMAL
+"""Tried before dates and times."""
+
 RULES = (
+    Rule("card", r"[0-9]{4}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?![0-9]|\1[0-9])", _digits),
+    Rule("postal code", r"[0-9]{5}(?:-[0-9]{4})?(?![0-9A-Za-z-])", _postal_code),
+    Rule("figures", r"24/7/365(?![0-9/])", lambda _: "twenty-four seven three sixty-five"),
     Rule(
         "address",
         r"([0-9]{1,3}(?:\.[0-9]{1,3}){3})(?::([0-9]{1,5}))?(?:/([0-9]{1,2}))?(?![0-9]|\.[0-9])",
@@ -126,6 +162,7 @@ SIGN_RULES = (
     Rule("phone", r"\(?[0-9]{3}\)\s?[0-9]{3}[-.\s][0-9]{4}(?![0-9])", _phone),
 )
 WORD_RULES = (
+    *_HEXADECIMAL,
     Rule(
         "version",
         r"(?P<v>v\.?\s?)(?P<parts>[0-9]{1,6}(?:\.[0-9]{1,6}){0,8})(?![0-9A-Za-z])" + _TAG,

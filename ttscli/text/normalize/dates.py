@@ -26,7 +26,11 @@ _MONTH = (
     r"(?P<month>Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec|January|February|March|April|May"
     r"|June|July|August|September|October|November|December)(?![a-z])\.?"
 )
-_BEFORE_DATES = frozenset("on since until till due".split())
+_BEFORE_DATES = frozenset("on since until till due".split()) | {
+    name.lower() for name in (*_DAYS, *_DAY_NAMES)
+}
+_DAY_NAME = f"(?:{'|'.join(sorted(_DAY_NAMES, reverse=True))})"
+_BEFORE_HOURS = r"\s[0-9]{1,2}(?::[0-9]{2}|\s?[ap]\.?m\.?(?![a-z])|/[0-9]|\s[A-Z][a-z]{2})"
 _DAY = r"(?P<day>[0-3]?[0-9])(?:st|nd|rd|th)?(?![0-9A-Za-z:%]|[.,/][0-9])"
 _YEAR = r"(?:,?\s(?P<year>[12][0-9]{3})(?![0-9A-Za-z%]|[.,/][0-9]))?"
 _DASH = r"(?:\s?[-–]\s?(?P<last>[0-3]?[0-9])(?:st|nd|rd|th)?(?![0-9A-Za-z:%]))?"
@@ -103,6 +107,12 @@ def _weekday(match: re.Match[str]) -> str | None:
     return _DAY_NAMES[match[1]] + ("," if "," in match[2] else "")
 
 
+def _weekdays(match: re.Match[str]) -> str:
+    """Mon-Fri, Sat and Sun 10am."""
+    spoken = _DAY_NAMES[match[1]]
+    return f"{spoken} to {_DAY_NAMES[match[2]]}" if match[2] else spoken
+
+
 RULES = (
     Rule("date", r"([01]?[0-9])/([0-3]?[0-9])(?![0-9/A-Za-z%]|[.,:][0-9])", _no_year),
     Rule("date", r"([12][0-9]{3})-([01][0-9])-([0-3][0-9])(?![0-9-])T?", _iso),
@@ -122,5 +132,7 @@ RULES = (
 WORD_RULES = (
     Rule("date", _MONTH + r"\s" + _DAY + _DASH + _YEAR, _month_first),
     Rule("date", _MONTH + _YEAR, _month_year),
+    Rule("day", rf"({_DAY_NAME})\.?\s?[-–]\s?({_DAY_NAME})(?![A-Za-z])", _weekdays),
+    Rule("day", rf"({_DAY_NAME})()(?={_BEFORE_HOURS})", _weekdays),
     Rule("day", r"(Mon|Tues?|Weds?|Thu|Thurs?|Fri|Sat|Sun)(\.,|\.|,)", _weekday),
 )

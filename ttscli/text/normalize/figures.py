@@ -125,7 +125,7 @@ def _range(match: re.Match[str]) -> str | None:
     low, gap, high = match[1], match[2], match[3]
     if rest(match)[:1] in ("-", "–") and rest(match)[1:2].isdigit():
         return None
-    if " " in gap and "-" in gap and _is_sum(match):
+    if "-" in gap and (_is_sum(match) if " " in gap else rest(match)[:1] == "="):
         return f"{words.number(low)} minus {words.number(high)}"
     return f"{words.number(low)} to {words.number(high)}"
 
@@ -255,7 +255,7 @@ RULES = (
     Rule(
         "fraction",
         r"(?:(?P<whole>[0-9]{1,4})[ -])?(?P<top>[0-9]{1,4})[/⁄](?P<bottom>[0-9]{1,4})"
-        r"(?![0-9/]|[.,][0-9])",
+        r"(?:rds?|ths?|nds)?(?![0-9/]|[.,][0-9])",
         _fraction,
     ),
     Rule("fraction", rf"([0-9]{{0,4}}){_GAP}([{''.join(words.FRACTION_SIGNS)}])", _fraction_sign),

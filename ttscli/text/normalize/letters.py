@@ -178,7 +178,27 @@ def _product(match: re.Match[str]) -> str:
     return spelled(match[0])
 
 
+_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+
+
+def _formula(match: re.Match[str]) -> str:
+    """Elements and how many of each: H₂SO₄."""
+    from ttscli.text.normalize.words import cardinal
+
+    parts = re.findall(r"[A-Za-z]+|[₀-₉]+", match[0])
+    return " ".join(
+        spelled(part) if part.isalpha() else cardinal(part.translate(_SUBSCRIPTS)) for part in parts
+    )
+
+
+def _share(match: re.Match[str]) -> str:
+    """One class of a company's shares: BRK.B."""
+    return f"{spelled(match[1])} {match[2]}"
+
+
 RULES = (
+    Rule("formula", r"(?=[A-Za-z]{1,8}[₀-₉])(?:[A-Z][a-z]?[₀-₉]{0,3}){1,12}(?![A-Za-z])", _formula),
+    Rule("share", r"([A-Z]{2,5})\.([B-HJ-Z])(?![A-Za-z0-9.])", _share),
     Rule("initialism", r"([A-Z]{1,2})&([A-Z]{1,2})(?![A-Za-z0-9])", _joined),
     Rule("initialism", r"(?:[A-Za-z]\.){2,8}(?:'s)?(?![A-Za-z0-9])", _dotted),
     Rule("initial", r"([A-Z])\.(?=\s?[A-Z])", _initial),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ttscli.text.normalize import words
-from ttscli.text.normalize.rules import Rule, rest, word_after
+from ttscli.text.normalize.rules import Rule, rest, word_after, word_before
 from ttscli.text.normalize.words import NUMBER
 
 _UNITS = {
@@ -63,6 +63,12 @@ def amount(figure: str, scale: str, unit: str, prefix: str = "", *, one: bool = 
     return " and ".join(spoken)
 
 
+def _european(match: re.Match[str]) -> str:
+    """A comma for the point: 1.234,56 €."""
+    whole, cents = match[1] or match[3], match[2] or match[4]
+    return amount(f"{whole.replace('.', '')}.{cents}", "", "€")
+
+
 def _scale(match: re.Match[str], which: str = "") -> str:
     return match[f"scale{which}"] or match[f"short{which}"] or ""
 
@@ -72,6 +78,7 @@ def _money(match: re.Match[str]) -> str:
     minus = "minus " if match["minus"] else ""
     low, scale = match["low"], _scale(match)
     singular = match["joined"] is not None or word_after(match) in _SINGULAR_BEFORE
+    singular = singular or (scale != "" and word_before(match).lower() in ("a", "an", "another"))
     if match["high"]:
         high_scale = _scale(match, "2")
         high = amount(match["high"], high_scale, sign, prefix, one=singular)
@@ -130,13 +137,19 @@ _SUFFIX = (
     + rf"\s?(?P<sign>[{_SIGNS}](?!\.?[0-9])|(?:{_CODES})(?![A-Za-z0-9]))"
 )
 
-SIGN_RULES = (Rule("money", _MONEY, _money),)
+_EUROPEAN = r"([0-9]{1,3}(?:\.[0-9]{3}){0,4}),([0-9]{2})"
+
+SIGN_RULES = (
+    Rule("money", rf"€\s?{_EUROPEAN}(?![0-9])()()", _european),
+    Rule("money", _MONEY, _money),
+)
 WORD_RULES = (
     Rule("money", r"(?=[A-Z]{1,2}\$)" + _MONEY, _money),
     Rule("money", rf"(?P<sign>{_CODES})\s?(?P<low>{NUMBER})" + _SCALE.format(""), _sign_or_code),
 )
 RULES = (
     Rule("money", rf"(?P<from>{NUMBER})\s?([{_SIGNS}])(\s?)[-–]\3{_SUFFIX}(?<=\2)", _range),
+    Rule("money", rf"()(){_EUROPEAN}\s?(?:€|EUR(?![A-Z]))", _european),
     Rule("money", _SUFFIX, _sign_or_code),
     Rule("figures", r"(144|240|360|480|576|720|1080|1440|2160|4320)[pP](?![A-Za-z0-9])", _lines),
     Rule("money", rf"({NUMBER})\s?(¢|p(?![A-Za-z0-9./]))", _cents),

@@ -35,6 +35,7 @@ _SHORT = frozenset("vol vols ch pt bk".split())
 _COUNTED_SMALL = frozenset("scene page pages part section chapter".split())
 _NUMERAL = re.compile(r"M{0,3}(CM|CD|D?C{0,3})(XC|XL|L?X{0,3})(IX|IV|V?I{0,3})")
 _VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
+_LETTER_X = frozenset("malcolm generation gen".split())
 _VERBS = frozenset(
     "am think know will would can could believe hope guess suppose wonder mean want went saw"
     " feel love must should may might".split()
@@ -63,6 +64,8 @@ def _numeral(match: re.Match[str]) -> str | None:
     counts = number != "0" and _is_count(numeral, before.lower())
     if numeral == "I" and before.islower() and after and after not in _BEHIND_NUMERALS:
         return None  # the book I bought
+    if numeral == "X" and before.lower() in _LETTER_X:
+        return "X"
     if counts or numeral.islower() or number == "0":
         return words.cardinal(number) + owner if counts else None
     if before.lower() in _RULERS and before[:1].isupper() and int(number) < 40:

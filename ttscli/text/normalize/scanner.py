@@ -23,7 +23,8 @@ _SIMPLE_WORD = re.compile(
 _NOT_SIMPLE = frozenset(
     "Mr Mrs Ms Dr Prof vs aka Jan Feb Mar Apr May Jun Jul Aug Sep Sept Oct Nov Dec January February"
     " March April June July August September October November December Mon Tue Tues Wed Weds Thu"
-    " Thur Thurs Fri Sat Sun ii iii iv vi vii viii ix xi xii xiii xiv xv xvi xx".split()
+    " Thur Thurs Fri Sat Sun Re Fwd Attn Thx thx Pls pls ii iii iv vi vii viii ix xi xii xiii xiv"
+    " xv xvi xx".split()
 )
 _SIMPLE_MARK = re.compile(r"[,.;:!?'()](?=\s+[^\W_]|\s*\Z)")
 _SINGLE = frozenset("no so hello go yes bro stop help us oh who to too wow please love".split())
@@ -139,8 +140,8 @@ def _figure_rules() -> tuple[Matcher, ...]:
     )
 
     return _compiled(
-        entities.WORD_RULES, addresses.FIGURE_RULES, dates.RULES, times.RULES, codes.RULES,
-        money.RULES, figures.FIRST_RULES, units.RULES, figures.RULES,
+        entities.WORD_RULES, codes.FIRST_RULES, addresses.FIGURE_RULES, dates.RULES, times.RULES,
+        codes.RULES, money.RULES, figures.FIRST_RULES, units.RULES, figures.RULES,
     )  # fmt: skip
 
 

@@ -56,6 +56,8 @@ EMOJI = (
     r"\u27BF][\uFE0F]?[\U0001F3FB-\U0001F3FF]?){0,6}))"
 )
 
+_LOVED = "you|u|it|this|that|them|him|her|my"  # behind a "<3"
+
 # Only names that are HTML's: "a < b > c" are comparisons.
 _TAG = (
     r"</?(?:(?i:b|i|u|em|strong|a|span|code|sub|sup)|(?P<apart>(?i:p|br|div|h[1-6]|li|ul|ol|pre)))"
@@ -146,6 +148,12 @@ def _caret(match: re.Match[str]) -> str:
     return power(match[1])
 
 
+def _charge(match: re.Match[str]) -> str:
+    """Of an ion: Fe³⁺."""
+    sign = "plus" if match[2] == "⁺" else "minus"
+    return f"{cardinal(match[1].translate(SUPERSCRIPTS))} {sign}" if match[1] else sign
+
+
 def _nothing(_match: re.Match[str]) -> str:
     return ""
 
@@ -175,13 +183,20 @@ def other(character: str) -> tuple[str, str]:
     return (spelling.strip(), "letters") if heard else ("", SILENT)
 
 
+_LINK = r"\]\([^()\s]{0,200}[./#:][^()\s]{0,200}\)"
+
 RULES = (
     Rule("markup", _TAG, _tag),
+    Rule("link", rf"!?\[(?=[^\[\]\n]{{0,200}}{_LINK})|{_LINK}", _nothing),
+    Rule("mark", "[„‚¿¡]", _nothing),
+    Rule("emoticon", r"(?<![^\s(])[:;=][-o^']?[)(DPp|](?![^\s.,!?)])", _nothing),
+    Rule("heart", rf"<3(?=\s?(?:[.!?,]|\Z|(?:{_LOVED})(?![a-z])))", lambda _: "heart"),
     Rule("ellipsis", r"\s?(?:\.(?:\s?\.){2,200}|…[….]{0,200})", _ellipsis),
     Rule("repeated marks", r"[!?][!?\s]{0,200}[!?]|[!?‼⁇⁈⁉]{2,200}", _marks),
     Rule("repeated marks", r"([,;:.])\1{1,200}", _commas),
     Rule("item", r"[-*+•‣◦▪–—]\s+", _heading),
     Rule("sign", r"&&(?!&)", lambda _: "and"),
+    Rule("sign", r"\$(?=[A-Za-z_])", lambda _: "dollar"),
     Rule("ruler", r"([=*_~#+<>|^%$@&/\\])\1{2,200}", _nothing),
     Rule("mathematics", r"(<=|>=|==|!=|=>|->)", _operator),
     Rule(
@@ -203,6 +218,7 @@ RULES = (
     Rule("mathematics", r"(?<=[0-9)])([*/^])(?=[0-9(])", _operator),
     Rule("mathematics", r"(?<=[0-9)A-Za-z])([<>+=])(?=-?[0-9A-Za-z(])", _operator),
     Rule("mathematics", r"([<>~])(?=\s?[-$]?[0-9])", _operator),
+    Rule("charge", r"(?<=[A-Za-z₀-₉])([¹²³⁴-⁹]?)([⁺⁻])(?![⁰¹²³⁴-⁹])", _charge),
     Rule("power", r"\^(-?[0-9]{1,4}|[a-z](?![a-z]))", _caret),
     Rule("power", r"([⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ]{1,4})", _superscript),
     Rule(

@@ -83,6 +83,12 @@ def _ratio(match: re.Match[str]) -> str | None:
     return f"{words.cardinal(match[1])} to {words.cardinal(match[2])}"
 
 
+def _lap(match: re.Match[str]) -> str:
+    """Minutes and seconds to the hundredth: 1:23.45."""
+    minute, second = words.cardinal(match[1].lstrip("0") or "0"), words.short_year(match[2])
+    return f"{minute} {second} point {words.one_by_one(match[3])}"
+
+
 def _standard(match: re.Match[str]) -> str:
     """ISO 9001:2015."""
     number = words.cardinal(match[1]) if "00" in match[1] else words.in_pairs(match[1])
@@ -107,6 +113,7 @@ RULES = (
         + "?",
         _span,
     ),
+    Rule("time", r"([0-5]?[0-9]):([0-5][0-9])\.([0-9]{1,3})(?![0-9.])", _lap),
     Rule("time", _CLOCK.format("") + _HALF.format("") + "?", _time),
     Rule(
         "time",

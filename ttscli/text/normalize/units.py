@@ -13,9 +13,10 @@ km kilometer; m meter; cm centimeter; mm millimeter; nm nanometer; µm micromete
 yd yard; yds yard; kg kilogram; kgs kilogram; g gram; mg milligram; µg microgram; mcg microgram;
 lb pound; lbs pound; oz ounce; t ton; l liter; L liter; ml milliliter; mL milliliter;
 cl centiliter; dl deciliter; dL deciliter; gal gallon; qt quart; pt pint; tsp teaspoon;
-tbsp tablespoon; s second; sec second; secs second; ms millisecond; µs microsecond;
+tbsp tablespoon; Tbsp tablespoon; Tsp teaspoon; s second; sec second; secs second;
+ms millisecond; µs microsecond;
 ns nanosecond; min minute; mins minute; h hour; hr hour; hrs hour; yr year; yrs year; mo month;
-wk week; wks week; ha hectare; ac acre; KB kilobyte; kB kilobyte; MB megabyte; GB gigabyte;
+wk week; wks week; ha hectare; KB kilobyte; kB kilobyte; MB megabyte; GB gigabyte;
 TB terabyte; PB petabyte; KiB kibibyte; MiB mebibyte; GiB gibibyte; TiB tebibyte; kb kilobit;
 Mb megabit; Gb gigabit; V volt; mV millivolt; kV kilovolt; W watt; mW milliwatt; kW kilowatt;
 MW megawatt; GW gigawatt; TW terawatt; mA milliampere; A ampere; Ah ampere-hour;
@@ -69,7 +70,6 @@ _SPACED_NEVER = frozenset(
         "mo",
         "h",
         "s",
-        "ac",
         "bar",
         "ct",
     ]
@@ -265,6 +265,11 @@ def _scaled(match: re.Match[str]) -> str | None:
     return f"{spoken} {SCALES[match['short'].lower()]}"
 
 
+# What there may be millions of: "1m people".
+_MANY = (
+    "people|users|views|viewers|followers|subscribers|members|customers|visitors|downloads|copies"
+    "|votes|voters|jobs|barrels|tons|tonnes|dollars|euros|pounds|residents|children|workers"
+)
 _SIGN = r"(?P<sign>[-−+±~<>]?)"
 _FIGURE = (
     rf"{NUMBER}\s?[x×]\s?10(?:\^-?[0-9]{{1,4}}|[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{{1,4}})|(?:[0-9]{{1,4}}[ -])?["
@@ -276,7 +281,7 @@ _QUANTITY = (
     rf"(?P<area>(?:sq|cu|fl)\.?\s)?(?P<symbol>{_COMPOUND})(?P<power>[²³23])?"
     rf"(?:/(?P<per>[A-Za-zµμ]{{1,6}})(?P<per_power>[²³23])?)?(?![A-Za-z0-9²³/'])(?P<dot>"
     r"(?:(?<=in)|(?<=ft)|(?<=lbs)|(?<=lb)|(?<=oz)|(?<=min)|(?<=sec)|(?<=hrs)|(?<=yd)|(?<=mi)|(?<=hr))"
-    r"\.|(?:(?<=km)|(?<=kg))\.(?=\s[a-z]))?"
+    r"\.|(?:(?<=km)|(?<=kg)|(?<=tsp)|(?<=tbsp)|(?<=Tbsp)|(?<=gal)|(?<=qt)|(?<=ml))\.(?=\s[a-z]))?"
 )
 _TEMPERATURE = (
     r"(?P<sign>[-−+±]?)"
@@ -301,6 +306,7 @@ RULES = (
         r"(?:([0-9]{1,3})h\s?)?([0-9]{1,3})m(?:in)?\s?([0-9]{1,2})s(?![A-Za-z0-9])",
         _duration,
     ),
+    Rule("number", rf"(?P<low>{NUMBER})(?P<short>m)(?=\s(?:{_MANY})(?![a-z]))", _scaled),
     Rule("unit", _QUANTITY, _quantity),
     Rule(
         "number",
