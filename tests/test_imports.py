@@ -90,6 +90,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "audio",
         "checkpoints",
         "core",
+        "download",
         "engines",
         "readings",
         "synthesizer",

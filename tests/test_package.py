@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from ttscli.download.records import read_records, sha256_of
+
 ROOT = Path(__file__).resolve().parents[1]
 VOICE = ROOT / "checkpoints" / "small"
 MOST_BYTES = 25_000_000
@@ -35,6 +37,12 @@ def test_the_voice_travels_in_the_wheel(wheel: zipfile.ZipFile) -> None:
     for path in files:
         inside = wheel.read(f"ttscli/voices_data/small/{path.name}")
         assert hashlib.sha256(inside).digest() == hashlib.sha256(path.read_bytes()).digest()
+
+
+def test_the_voice_is_what_its_records_say() -> None:
+    records = {record.file: record.sha256 for record in read_records(VOICE)}
+    files = {path.name for path in VOICE.glob("*.safetensors")} | {"lexicon.tsv"}
+    assert records == {name: sha256_of(VOICE / name) for name in files}
 
 
 def test_the_voice_is_small() -> None:

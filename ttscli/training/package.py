@@ -11,6 +11,7 @@ from pathlib import Path
 from ttscli.checkpoints import save_safetensors
 from ttscli.core.harmonic_waveglow import HarmonicWaveGlow
 from ttscli.core.tacotron2 import Tacotron2
+from ttscli.download.records import Record, sha256_of, write_records
 
 
 @dataclass(frozen=True)
@@ -118,3 +119,13 @@ def write_voice(
         "mel_gain": mel_gain,
     }
     (folder / "voice.json").write_text(json.dumps(voice, indent=2) + "\n", "utf-8")
+    record(folder)
+
+
+def record(folder: Path) -> None:
+    """Write down the checksums of a voice's files, for `ttscli download --verify`."""
+    records = []
+    for path in [*sorted(folder.glob("*.safetensors")), folder / "lexicon.tsv"]:
+        size, sha256 = path.stat().st_size, sha256_of(path)
+        records.append(Record(path.name, size, sha256, "ttscli.training", size, sha256, "none"))
+    write_records(folder, records)
