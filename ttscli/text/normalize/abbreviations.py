@@ -93,6 +93,8 @@ def _capitalised(word: str) -> bool:
 
 def _ambiguous(match: re.Match[str]) -> str | None:
     short = match[1]
+    if short == "Gen" and re.match(r"\s[0-9]{1,2}:[0-9]", rest(match)):
+        return "Genesis"
     before, after = word_before(match), word_after(match)
     is_name = _capitalised(after) and not _comma(match)
     street = _capitalised(before) and before.rstrip(".") not in _ALWAYS and not is_name

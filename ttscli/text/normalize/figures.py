@@ -29,6 +29,9 @@ _SPOKEN_PAIRS = {
     "20-20": "twenty twenty", "1-on-1": "one on one",
 }  # fmt: skip
 _OPERATOR = re.compile(r"[-+−*/^=<>]\s?(?:[0-9(]|[a-z](?![a-z]))")
+_SIGN_NAMES = {
+    "-": "minus", "−": "minus", "+": "plus", "±": "plus or minus", "~": "about", "≈": "about",
+}  # fmt: skip
 _GAP = "[ \u00a0\u202f\u2009]?"
 
 
@@ -60,15 +63,13 @@ def _number(match: re.Match[str]) -> str:
 def _signed(match: re.Match[str]) -> str | None:
     if match.string[max(0, match.start() - 1) : match.start()].isalnum():
         return None
-    sign = {
-        "-": "minus",
-        "−": "minus",
-        "+": "plus",
-        "±": "plus or minus",
-        "~": "about",
-        "≈": "about",
-    }[match[1]]
-    return f"{sign} {words.number(match[2])}"
+    return f"{_SIGN_NAMES[match[1]]} {words.number(match[2])}"
+
+
+def _sign_of_fraction(match: re.Match[str]) -> str | None:
+    if match.string[max(0, match.start() - 1) : match.start()].isalnum():
+        return None
+    return _SIGN_NAMES[match[1]]
 
 
 def _point(match: re.Match[str]) -> str | None:
@@ -290,7 +291,8 @@ WORD_RULES = (
 SIGN_RULES = (
     Rule("decade", r"'([0-9]0)s(?![A-Za-z0-9])", _short_decade),
     Rule("year", r"'([0-9]{2})(?![A-Za-z0-9'])", _short_year),
-    Rule("number", rf"([-−+±~≈])\s?({NUMBER})(?![0-9])", _signed),
+    Rule("number", rf"([-−+±~≈])\s?({NUMBER})(?![0-9]|/[0-9])", _signed),
+    Rule("number", r"([-−+±~≈])\s?(?=[0-9]{1,4}/[0-9])", _sign_of_fraction),
     Rule("number", r"\.([0-9]{1,40})(?![0-9])", _point),
     Rule("fraction", rf"()([{''.join(words.FRACTION_SIGNS)}])", _fraction_sign),
 )

@@ -5,10 +5,19 @@ from __future__ import annotations
 import re
 
 from ttscli.text.normalize import words
-from ttscli.text.normalize.rules import Rule, rest, word_after
+from ttscli.text.normalize.rules import Rule, rest, word_after, word_before
 
 _HALF = r"(?:\s?(?P<half{0}>[ap]\.\s?m\.|[ap]m|[AP]M|[AP]\.\s?M\.)(?![A-Za-z]))"
 _CLOCK = r"(?P<hour{0}>[0-2]?[0-9]):(?P<minute{0}>[0-5][0-9])(?![0-9])"
+
+
+_BOOKS = frozenset(
+    "genesis gen exodus leviticus numbers deuteronomy joshua judges ruth samuel kings chronicles"
+    " ezra nehemiah esther job psalm psalms proverbs ecclesiastes isaiah jeremiah lamentations ezekiel"
+    " daniel hosea joel amos obadiah jonah micah nahum habakkuk zephaniah haggai zechariah malachi"
+    " matthew mark luke john acts romans corinthians galatians ephesians philippians colossians"
+    " thessalonians timothy titus philemon hebrews james peter jude revelation".split()
+)
 
 
 def _half(match: re.Match[str], which: str = "") -> str:
@@ -83,6 +92,14 @@ def _ratio(match: re.Match[str]) -> str | None:
     return f"{words.cardinal(match[1])} to {words.cardinal(match[2])}"
 
 
+def _verse(match: re.Match[str]) -> str | None:
+    """Chapter and verse: John 3:16, Gen. 1:1-3."""
+    if word_before(match).lower() not in _BOOKS:
+        return None
+    last = f" to {words.cardinal(match[3])}" if match[3] else ""
+    return f"{words.cardinal(match[1])} {words.cardinal(match[2])}{last}"
+
+
 def _lap(match: re.Match[str]) -> str:
     """Minutes and seconds to the hundredth: 1:23.45."""
     minute, second = words.cardinal(match[1].lstrip("0") or "0"), words.short_year(match[2])
@@ -96,6 +113,11 @@ def _standard(match: re.Match[str]) -> str:
 
 
 RULES = (
+    Rule(
+        "verse",
+        r"([1-9][0-9]{0,2}):([1-9][0-9]{0,2})(?:[-–]([1-9][0-9]{0,2}))?(?![0-9:]|\s?[apAP]\.?[mM])",
+        _verse,
+    ),
     Rule(
         "time",
         r"([0-2]?[0-9]):([0-5][0-9]):([0-5][0-9])(?:\.[0-9]{1,6})?(?![0-9])(?P<zulu>Z(?![A-Za-z]))?"
