@@ -12,11 +12,12 @@ _CLOCK = r"(?P<hour{0}>[0-2]?[0-9]):(?P<minute{0}>[0-5][0-9])(?![0-9])"
 
 
 _BOOKS = frozenset(
-    "genesis gen exodus leviticus numbers deuteronomy joshua judges ruth samuel kings chronicles"
-    " ezra nehemiah esther job psalm psalms proverbs ecclesiastes isaiah jeremiah lamentations ezekiel"
-    " daniel hosea joel amos obadiah jonah micah nahum habakkuk zephaniah haggai zechariah malachi"
-    " matthew mark luke john acts romans corinthians galatians ephesians philippians colossians"
-    " thessalonians timothy titus philemon hebrews james peter jude revelation".split()
+    "genesis gen exodus leviticus numbers deuteronomy joshua judges ruth samuel kings"
+    " chronicles ezra nehemiah esther job psalm psalms proverbs ecclesiastes isaiah jeremiah"
+    " lamentations ezekiel daniel hosea joel amos obadiah jonah micah nahum habakkuk zephaniah"
+    " haggai zechariah malachi matthew mark luke john acts romans corinthians galatians"
+    " ephesians philippians colossians thessalonians timothy titus philemon hebrews james peter"
+    " jude revelation".split()
 )
 
 
