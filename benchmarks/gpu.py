@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -35,6 +36,7 @@ from ttscli.core.denoiser import Denoiser as CoreDenoiser
 from ttscli.core.denoiser import bias_spectrum
 from ttscli.core.mel import MelSpectrogram
 from ttscli.cpu.waveglow import WaveGlow as CpuWaveGlow
+from ttscli.devices import SlowerWarning
 from ttscli.gpu.coupling_net import Fused, FusedGate, Plain, Products
 from ttscli.gpu.denoiser import Denoiser
 from ttscli.gpu.graphs import Recorder
@@ -349,6 +351,7 @@ def main() -> int:
         raise SystemExit("torch finds no CUDA device: --smoke goes through this script without one")
     name = machine() if options.smoke else torch.cuda.get_device_name()
     title = f"{name}, torch {torch.__version__}"
+    warnings.simplefilter("error", SlowerWarning)  # or another way is measured than the row says
     results: list[Result] = []
 
     def report(result: Result) -> None:

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ttscli.core.configs import FlowSizes
+from ttscli.devices import SlowerWarning
 
 if TYPE_CHECKING:
     from ttscli.gpu.waveglow_kernels import Tiles
@@ -144,7 +145,7 @@ def choose_products(
             if device.type == "cuda":
                 torch.cuda.current_stream(device).synchronize()
         except Exception as error:  # whatever it is that they lack, there is another way
-            warnings.warn(f"no {type(products).__name__}: {error!r}", RuntimeWarning, stacklevel=2)
+            warnings.warn(f"no {type(products).__name__}: {error!r}", SlowerWarning, stacklevel=2)
         else:
             return products
     return Plain()

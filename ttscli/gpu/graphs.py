@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 import torch
 
-from ttscli.devices import RECORDING
+from ttscli.devices import RECORDING, SlowerWarning
 
 
 class Recorder:
@@ -30,7 +30,7 @@ class Recorder:
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """What does the work again, over the same tensors: it is done once, and recorded.
 
-        Where recording fails, with a `RuntimeWarning`, that is the work itself.
+        Where recording fails, with a `SlowerWarning`, that is the work itself.
         """
         with RECORDING, torch.cuda.device(self._device), _no_collection():
             current = torch.cuda.current_stream()
@@ -43,7 +43,7 @@ class Recorder:
             try:
                 graph = self._recorded(work)
             except RuntimeError as error:
-                warnings.warn(f"no CUDA graph: {error}", RuntimeWarning, stacklevel=2)
+                warnings.warn(f"no CUDA graph: {error}", SlowerWarning, stacklevel=2)
                 self._leave_pool()
                 return work
         self._first = self._first or graph

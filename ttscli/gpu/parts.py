@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ttscli.core.configs import WINDOW
+from ttscli.devices import SlowerWarning
 
 _OLDEST = (8, 0)  # compute capability that Triton is made for
 
@@ -159,6 +160,6 @@ def choose_parts(device: torch.device, trial: Callable[[Parts], None]) -> Parts:
             trial(fused)
             torch.cuda.current_stream(device).synchronize()
     except Exception as error:  # whatever they lack, there is another way
-        warnings.warn(f"no fused kernels: {error!r}", RuntimeWarning, stacklevel=2)
+        warnings.warn(f"no fused kernels: {error!r}", SlowerWarning, stacklevel=2)
         return plain
     return fused

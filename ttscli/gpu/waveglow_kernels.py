@@ -48,12 +48,13 @@ def _dilated_gate(
     filtered = tl.full((BLOCK_R, BLOCK_N), 0, tl.float32)
     gate = tl.full((BLOCK_R, BLOCK_N), 0, tl.float32)
     # One loop over taps and channels, which is pipelined as a whole. The first tap reads the row
-    # itself: `source` points to what the first row of the result sees first.
+    # itself: `source` points to what the first row of the result sees first. The compiler must see
+    # that a block begins at a multiple of its size, or it reads number by number.
     for step in range(TAPS * WIDTH // BLOCK_K):
-        first = step * BLOCK_K
-        seen = rows + first // WIDTH * dilation
-        x = tl.load(source + seen[:, None] * WIDTH + (first % WIDTH + inner)[None, :], inside, 0)
-        weights = kernel + (first + inner)[:, None] * (2 * CHANNELS) + columns[None, :]
+        seen = rows + step // (WIDTH // BLOCK_K) * dilation
+        within = step % (WIDTH // BLOCK_K) * BLOCK_K
+        x = tl.load(source + seen[:, None] * WIDTH + (within + inner)[None, :], inside, 0)
+        weights = kernel + (step * BLOCK_K + inner)[:, None] * (2 * CHANNELS) + columns[None, :]
         filtered = tl.dot(x, tl.load(weights), filtered)
         gate = tl.dot(x, tl.load(weights + CHANNELS), gate)
     given = condition + rows[:, None].to(tl.int64) * condition_stride + columns[None, :]
