@@ -79,7 +79,7 @@ def open_picture(path: str, on_event: OnEvent = ignore) -> Iterator[Picture]:
 def check_plot(path: str) -> None:
     """Refuse what cannot be drawn."""
     if Path(path).suffix.lower() not in ENDINGS:
-        raise UsageError("a picture needs an ending", where=path, todo=f"use {' '.join(ENDINGS)}")
+        raise UsageError("no picture is named so", where=path, todo=f"use {' '.join(ENDINGS)}")
     if find_spec("matplotlib") is None:
         todo = "install it: pip install 'ttscli[plot]'"
         raise UsageError("pictures need matplotlib", where="--plot", todo=todo)
