@@ -110,3 +110,14 @@ def test_every_lost_character_of_a_text_is_reported(text: str) -> None:
     for character in set(text) - set("{}$£€"):
         if character in dropped(FRONTEND.encode(character)):
             assert reported[character] == text.count(character)
+
+
+def test_lexicons_behind_each_other_leave_what_is_settled() -> None:
+    front = Frontend((), [Lexicon(b"cat\tK AE1 T\n"), Lexicon(b"dog\tD AO1 G\nk\tK EY1\n")])
+    assert front.encode("cat-dog (k").text == "{K AE1 T}-{D AO1 G} ({K EY1}"
+
+
+def test_a_users_word_ends_within_its_slice() -> None:
+    words = UserLexicon({"cat": "dog"})
+    assert words.spans("cat's", 0, 3) == []
+    assert [span.end for span in words.spans("cat's")] == [5]

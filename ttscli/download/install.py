@@ -214,7 +214,10 @@ class Downloader:
 def _name_beside(name: str, role: str, others: Iterable[Record]) -> str:
     """What a kept checkpoint is called: as it was, unless another file of the voice is."""
     ours = {voices.MANIFEST, ORIGIN, *(f"{role}.safetensors" for role in ROLES)}
-    return f"{role}-{name}" if name in ours | {other.kept for other in others} else name
+    taken = ours | {other.kept.casefold() for other in others}
+    while name.casefold() in taken:
+        name = f"{role}-{name}"
+    return name
 
 
 def find_here(folder: Path, name: str) -> Path | None:

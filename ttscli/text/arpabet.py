@@ -19,8 +19,8 @@ _VOICELESS = frozenset({"P", "T", "K", "F", "TH"})
 def meant_as_phones(text: str) -> bool:
     """Whether what stands in braces is a pronunciation, perhaps a wrong one, and not {this}."""
     symbols = text.split()
-    known = any(symbol.upper() in _KNOWN for symbol in symbols)
-    return known or all(map(_PHONE.fullmatch, symbols))
+    known = sum(symbol.upper() in _KNOWN for symbol in symbols)
+    return 2 * known >= len(symbols) or all(map(_PHONE.fullmatch, symbols))
 
 
 def possessive(phones: str) -> str:

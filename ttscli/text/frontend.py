@@ -138,12 +138,12 @@ class Frontend:
         """What is spoken for each slice of a sentence, before the cleaners make letters of it."""
         text = sanitise(sentence)
         settled = [
-            Span(*match.span(), match[0], PHONES)
-            for match in BRACES.finditer(text)
-            if self._normaliser is None or meant_as_phones(match[1])
+            span
+            for span in _in_braces(text)
+            if self._normaliser is None or meant_as_phones(span.spoken[1:-1])
         ]
         for lexicon in self._before:
-            settled = _merged(text, settled, lexicon)
+            settled = _merged(text, settled, lexicon, 0, len(text))
         if self._normaliser is not None:
             return self._normaliser.spans(text, settled)
         return filled(text, settled)
@@ -163,14 +163,15 @@ class Frontend:
                 dropped[sentence[span.start : span.end]] += 1
         tokens = list(_TOKEN.finditer(spoken(spans)))
         cleaned: list[str] = []
-        apart = False  # whether what the cleaners gave ends with a space
+        apart = begun = False  # whether what the cleaners gave ends with a space; is anything
         for token in tokens:
             if BRACES.fullmatch(token[0]):
                 piece, apart = _known_phones(token[0][1:-1], unknown), False
             else:
                 piece, apart = self._clean(token[0], apart, dropped)
-            if self._final_stop and not any(cleaned):
+            if self._final_stop and not begun:
                 piece = piece.lstrip()
+            begun = begun or piece != ""
             cleaned.append(piece)
         pieces = self._pronounced(cleaned)
         words: list[Word] = []
@@ -216,7 +217,8 @@ class Frontend:
             sentence, end, pronounced = "".join(pieces), 0, []
             for piece in pieces:
                 start, end = end, end + len(piece)
-                known = [] if piece.startswith("{") else lexicon.spans(sentence, start, end)
+                settled = [span.moved(start) for span in _in_braces(piece)]
+                known = _merged(sentence, settled, lexicon, start, end)
                 pronounced.append(spoken(filled(piece, (span.moved(-start) for span in known))))
             pieces = pronounced
         return pieces
@@ -244,11 +246,17 @@ class _Places:
         return place, place + 1
 
 
-def _merged(text: str, settled: list[Span], lexicon: WordReplacer) -> list[Span]:
-    """The settled spans, and between them those of a lexicon."""
+def _in_braces(text: str) -> list[Span]:
+    return [Span(*match.span(), match[0], PHONES) for match in BRACES.finditer(text)]
+
+
+def _merged(
+    text: str, settled: list[Span], lexicon: WordReplacer, start: int, end: int
+) -> list[Span]:
+    """The settled spans of a slice, and between them those of a lexicon."""
     merged: list[Span] = []
-    done = 0
-    for span in [*settled, Span(len(text), len(text), "")]:
+    done = start
+    for span in [*settled, Span(end, end, "")]:
         merged += lexicon.spans(text, done, span.start)
         merged.append(span)
         done = span.end

@@ -145,7 +145,7 @@ class UserLexicon:
             if not word[-1].isalnum():
                 return replacement, end
             boundary = _WORD_END.match(text, end)
-            if boundary:
+            if boundary and boundary.end() <= limit:
                 return (_owner(replacement) if boundary[1] else replacement), boundary.end()
         return None
 

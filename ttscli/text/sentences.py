@@ -24,7 +24,7 @@ _WINDOW = 4096
 _PAUSE = re.compile(
     r"\[pause(?:[\s:=]\s*([0-9]{1,9}(?:\.[0-9]{1,9})?|\.[0-9]{1,9})\s*(ms|s)?)?\]", re.I
 )
-_ITEM = re.compile(r"\s*(?:[-*+•‣◦▪–—]|>[>\s]{0,8}|\(?[0-9]{1,3}[.)]|\(?[a-zA-Z]\)|#{1,6})\s")
+_ITEM = re.compile(r"\s*(?:[-*+•‣◦▪–—]|\(?[0-9]{1,3}[.)]|\(?[a-zA-Z]\)|#{1,6})\s")
 _NUMBERED = re.compile(r"\A\s*\(?[0-9]{1,3}\.\s")
 _HEADING = re.compile(r"\s*#{1,6}\s")
 _RULER = re.compile(r"\s*([-=*_~#+.<>|])(?:\s*\1){2,}\s*")
@@ -112,8 +112,8 @@ def split_text(text: str, max_length: int = MAX_LENGTH, read: Reader | None = No
 
     Args:
         text: any text. A blank line ends a sentence, a single line break is a space but for items
-            of lists, headings with ``#`` and what is quoted with ``>``. ``[pause 0.5]`` stands for
-            silence. Control characters and lone surrogates come back as U+FFFD.
+            of lists and headings with ``#``. ``[pause 0.5]`` stands for silence. Control characters
+            and lone surrogates come back as U+FFFD.
         max_length: the longest sentence, in characters as they sound: a digit counts as several.
         read: tells what is spoken, so that lengths are exact, and nothing is cut amid a date.
     """

@@ -69,6 +69,7 @@ _WITHOUT_STOP = {
     "yes/no": "yes or no", "pro/con": "pro and con", "w/out": "without",
     "24/7": "twenty-four seven", "No.1": "number one", "o'clock": "o'clock",
 }  # fmt: skip
+_FOUNDED = re.compile(r"\s(?:in |c(?:irca|a?\.) |[A-Z][a-z]+\.? )?[12][0-9]{3}(?![0-9])")
 _BEFORE_MESSAGES = {
     "re": "regarding", "fw": "forwarded", "fwd": "forwarded", "attn": "attention",
 }  # fmt: skip
@@ -93,7 +94,7 @@ def _capitalised(word: str) -> bool:
 
 def _ambiguous(match: re.Match[str]) -> str | None:
     short = match[1]
-    if short == "Gen" and re.match(r"\s[0-9]{1,2}:[0-9]", rest(match)):
+    if short == "Gen" and re.match(r"\s[0-9]{1,2}:[0-9]+(?![0-9]|\s?[ap]\.?m)", rest(match)):
         return "Genesis"
     before, after = word_before(match), word_after(match)
     is_name = _capitalised(after) and not _comma(match)
@@ -128,7 +129,7 @@ def _always(match: re.Match[str]) -> str | None:
         return _BEFORE_NUMBERS[short]
     if short in ("max", "min", "est", "resp") and not word_before(match):
         return _ALWAYS[short] if _before_number(match) else None
-    if short == "est" and not re.match(r"\s[12][0-9]{3}(?![0-9])", rest(match)):
+    if short == "est" and not _FOUNDED.match(rest(match)):
         return "estimated"
     if short in ("Mass", "Ill", "Va", "Tex", "Conn", "Penn", "Est", "Rep", "Pres"):
         return _ALWAYS[short] if word_before(match) or _capitalised(word_after(match)) else None

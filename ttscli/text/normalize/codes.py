@@ -34,17 +34,29 @@ def _phone(match: re.Match[str]) -> str | None:
     return plus + ", ".join(g.lower() if g.isalpha() else _group(g) for g in groups)
 
 
+def _card(match: re.Match[str]) -> str | None:
+    """A card's number: its check digit tells it from four years."""
+    digits = re.sub("[^0-9]", "", match[0])
+    doubled = (sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
+    total = sum(map(int, digits[-1::-2])) + sum(doubled)
+    return None if total % 10 else _digits(match)
+
+
 def _digits(match: re.Match[str]) -> str:
-    """Groups of figures, each by itself: a card's number."""
+    """Groups of figures, each by itself."""
     return ", ".join(map(words.one_by_one, re.findall("[0-9]+", match[0])))
 
 
 def _postal_code(match: re.Match[str]) -> str | None:
-    return _digits(match) if word_before(match) in _STATES else None
+    state = word_before(match)
+    near = match.string[max(0, match.start() - 8) : match.start()]
+    return _digits(match) if state in _STATES and f", {state}" in near else None
 
 
 def _hexadecimal(match: re.Match[str]) -> str | None:
     """The groups of an identifier, character by character: a UUID, a MAC address."""
+    if "-" in match[0] and not re.search("[A-Fa-f]", match[0]):
+        return None
     groups = re.split("[-:]", match[0])
     return ", ".join(
         " ".join(words.cardinal(c) if c.isdigit() else spelled(c) for c in group)
@@ -127,7 +139,7 @@ FIRST_RULES = _HEXADECIMAL
 """Tried before dates and times."""
 
 RULES = (
-    Rule("card", r"[0-9]{4}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?![0-9]|\1[0-9])", _digits),
+    Rule("card", r"[0-9]{4}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?![0-9]|\1[0-9])", _card),
     Rule("postal code", r"[0-9]{5}(?:-[0-9]{4})?(?![0-9A-Za-z-])", _postal_code),
     Rule("figures", r"24/7/365(?![0-9/])", lambda _: "twenty-four seven three sixty-five"),
     Rule(

@@ -26,11 +26,14 @@ _MONTH = (
     r"(?P<month>Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec|January|February|March|April|May"
     r"|June|July|August|September|October|November|December)(?![a-z])\.?"
 )
-_BEFORE_DATES = frozenset("on since until till due".split()) | {
-    name.lower() for name in (*_DAYS, *_DAY_NAMES)
-}
+_BEFORE_DATES = frozenset("on since until till due".split())
 _DAY_NAME = f"(?:{'|'.join(sorted(_DAY_NAMES, reverse=True))})"
-_BEFORE_HOURS = r"\s[0-9]{1,2}(?::[0-9]{2}|\s?[ap]\.?m\.?(?![a-z])|/[0-9]|\s[A-Z][a-z]{2})"
+_SHORT_MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+_BEFORE_HOURS = (
+    r"\s[0-9]{1,2}(?::[0-9]{2}|\s?[ap]\.?m\.?(?![a-z])|/[0-9]{1,2}(?!\s[a-z])|\s"
+    + _SHORT_MONTH
+    + ")"
+)
 _DAY = r"(?P<day>[0-3]?[0-9])(?:st|nd|rd|th)?(?![0-9A-Za-z:%]|[.,/][0-9])"
 _YEAR = r"(?:,?\s(?P<year>[12][0-9]{3})(?![0-9A-Za-z%]|[.,/][0-9]))?"
 _DASH = r"(?:\s?[-–]\s?(?P<last>[0-3]?[0-9])(?:st|nd|rd|th)?(?![0-9A-Za-z:%]))?"
@@ -62,7 +65,9 @@ def _slashed(match: re.Match[str]) -> str | None:
 
 def _no_year(match: re.Match[str]) -> str | None:
     month, day = int(match[1]), int(match[2])
-    if word_before(match).lower() not in _BEFORE_DATES or word_after(match) == "of":
+    before = word_before(match)
+    is_day = before in _DAYS or (before in _DAY_NAMES and not word_after(match).islower())
+    if not (is_day or before.lower() in _BEFORE_DATES) or word_after(match) == "of":
         return None
     possible = 1 <= month <= 12 and 1 <= day <= 31
     return f"{MONTHS[month - 1]} {words.ordinal(str(day))}" if possible else None
@@ -107,8 +112,10 @@ def _weekday(match: re.Match[str]) -> str | None:
     return _DAY_NAMES[match[1]] + ("," if "," in match[2] else "")
 
 
-def _weekdays(match: re.Match[str]) -> str:
+def _weekdays(match: re.Match[str]) -> str | None:
     """Mon-Fri, Sat and Sun 10am."""
+    if word_before(match).lower() == "the" and not match[2]:
+        return None  # a star, a newspaper
     spoken = _DAY_NAMES[match[1]]
     return f"{spoken} to {_DAY_NAMES[match[2]]}" if match[2] else spoken
 

@@ -67,6 +67,8 @@ def _signed(match: re.Match[str]) -> str | None:
 
 
 def _sign_of_fraction(match: re.Match[str]) -> str | None:
+    if match[0][-1].isspace() and not match.start():
+        return None  # the dash of a list
     if match.string[max(0, match.start() - 1) : match.start()].isalnum():
         return None
     return _SIGN_NAMES[match[1]]
@@ -256,7 +258,7 @@ RULES = (
     Rule(
         "fraction",
         r"(?:(?P<whole>[0-9]{1,4})[ -])?(?P<top>[0-9]{1,4})[/⁄](?P<bottom>[0-9]{1,4})"
-        r"(?:rds?|ths?|nds)?(?![0-9/]|[.,][0-9])",
+        r"(?:(?:rds?|ths?|nds)(?![A-Za-z]))?(?![0-9/]|[.,][0-9])",
         _fraction,
     ),
     Rule("fraction", rf"([0-9]{{0,4}}){_GAP}([{''.join(words.FRACTION_SIGNS)}])", _fraction_sign),

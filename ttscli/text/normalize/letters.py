@@ -198,7 +198,7 @@ def _share(match: re.Match[str]) -> str:
 
 RULES = (
     Rule("formula", r"(?=[A-Za-z]{1,8}[₀-₉])(?:[A-Z][a-z]?[₀-₉]{0,3}){1,12}(?![A-Za-z])", _formula),
-    Rule("share", r"([A-Z]{2,5})\.([B-HJ-Z])(?![A-Za-z0-9.])", _share),
+    Rule("share", r"([A-Z]{3})\.([AB])(?![A-Za-z0-9.])", _share),
     Rule("initialism", r"([A-Z]{1,2})&([A-Z]{1,2})(?![A-Za-z0-9])", _joined),
     Rule("initialism", r"(?:[A-Za-z]\.){2,8}(?:'s)?(?![A-Za-z0-9])", _dotted),
     Rule("initial", r"([A-Z])\.(?=\s?[A-Z])", _initial),

@@ -78,7 +78,8 @@ def _money(match: re.Match[str]) -> str:
     minus = "minus " if match["minus"] else ""
     low, scale = match["low"], _scale(match)
     singular = match["joined"] is not None or word_after(match) in _SINGULAR_BEFORE
-    singular = singular or (scale != "" and word_before(match).lower() in ("a", "an", "another"))
+    described = word_before(match).lower() in ("a", "an") and word_after(match).islower()
+    singular = singular or (scale != "" and described)
     if match["high"]:
         high_scale = _scale(match, "2")
         high = amount(match["high"], high_scale, sign, prefix, one=singular)
@@ -140,7 +141,11 @@ _SUFFIX = (
 _EUROPEAN = r"([0-9]{1,3}(?:\.[0-9]{3}){0,4}),([0-9]{2})"
 
 SIGN_RULES = (
-    Rule("money", rf"€\s?{_EUROPEAN}(?![0-9])()()", _european),
+    Rule(
+        "money",
+        rf"€\s?{_EUROPEAN}(?![0-9]|\s?[-–]|\s?(?:[mk]|bn|million|billion)\b)()()",
+        _european,
+    ),
     Rule("money", _MONEY, _money),
 )
 WORD_RULES = (

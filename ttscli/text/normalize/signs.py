@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 from ttscli.text.characters import ascii_of, is_lost
-from ttscli.text.normalize.rules import Rule, ends_text, rest, word_after
+from ttscli.text.normalize.rules import Rule, ends_text, rest, word_after, word_before
 from ttscli.text.normalize.words import SUPERSCRIPTS, cardinal, power
 from ttscli.text.spans import DROPPED, SILENT
 
@@ -56,7 +56,7 @@ EMOJI = (
     r"\u27BF][\uFE0F]?[\U0001F3FB-\U0001F3FF]?){0,6}))"
 )
 
-_LOVED = "you|u|it|this|that|them|him|her|my"  # behind a "<3"
+_LOVED = "you|u|this|that|them|him|her|my"  # behind a "<3"
 
 # Only names that are HTML's: "a < b > c" are comparisons.
 _TAG = (
@@ -148,6 +148,13 @@ def _caret(match: re.Match[str]) -> str:
     return power(match[1])
 
 
+def _heart(match: re.Match[str]) -> str | None:
+    """I <3 you; not of x <3."""
+    before = word_before(match)
+    fond = before in ("I", "We", "we", "it", "you", "them", "this", "that") or not match.start()
+    return "heart" if fond else None
+
+
 def _charge(match: re.Match[str]) -> str:
     """Of an ion: Fe³⁺."""
     sign = "plus" if match[2] == "⁺" else "minus"
@@ -155,6 +162,17 @@ def _charge(match: re.Match[str]) -> str:
 
 
 def _nothing(_match: re.Match[str]) -> str:
+    return ""
+
+
+def _link(match: re.Match[str]) -> str | None:
+    """What stands around a link's text, and not behind a name: values[i](x.y)."""
+    if match[0][0] == "]":
+        before, opened, _ = match.string[max(0, match.start() - 202) : match.start()].rpartition(
+            "["
+        )
+        if not opened or re.search(r"[\w\])]\Z", before):
+            return None
     return ""
 
 
@@ -187,10 +205,14 @@ _LINK = r"\]\([^()\s]{0,200}[./#:][^()\s]{0,200}\)"
 
 RULES = (
     Rule("markup", _TAG, _tag),
-    Rule("link", rf"!?\[(?=[^\[\]\n]{{0,200}}{_LINK})|{_LINK}", _nothing),
+    Rule("link", rf"(?<![\w\])])!?\[(?=[^\[\]\n]{{0,200}}{_LINK})|{_LINK}", _link),
     Rule("mark", "[„‚¿¡]", _nothing),
-    Rule("emoticon", r"(?<![^\s(])[:;=][-o^']?[)(DPp|](?![^\s.,!?)])", _nothing),
-    Rule("heart", rf"<3(?=\s?(?:[.!?,]|\Z|(?:{_LOVED})(?![a-z])))", lambda _: "heart"),
+    Rule(
+        "emoticon",
+        r"(?<![^\s(])(?:[:;][-o^']?[)(D]|[:;]-?[Pp](?=\s*\Z)|=[)(])(?![^\s.,!?)])",
+        _nothing,
+    ),
+    Rule("heart", rf"<3(?=\s(?:{_LOVED})(?![a-z])|\s*\Z)", _heart),
     Rule("ellipsis", r"\s?(?:\.(?:\s?\.){2,200}|…[….]{0,200})", _ellipsis),
     Rule("repeated marks", r"[!?][!?\s]{0,200}[!?]|[!?‼⁇⁈⁉]{2,200}", _marks),
     Rule("repeated marks", r"([,;:.])\1{1,200}", _commas),

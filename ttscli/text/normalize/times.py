@@ -95,7 +95,8 @@ def _ratio(match: re.Match[str]) -> str | None:
 
 def _verse(match: re.Match[str]) -> str | None:
     """Chapter and verse: John 3:16, Gen. 1:1-3."""
-    if word_before(match).lower() not in _BOOKS:
+    book = word_before(match)
+    if book.lower() not in _BOOKS or not book[:1].isupper():
         return None
     last = f" to {words.cardinal(match[3])}" if match[3] else ""
     return f"{words.cardinal(match[1])} {words.cardinal(match[2])}{last}"
@@ -116,7 +117,7 @@ def _standard(match: re.Match[str]) -> str:
 RULES = (
     Rule(
         "verse",
-        r"([1-9][0-9]{0,2}):([1-9][0-9]{0,2})(?:[-–]([1-9][0-9]{0,2}))?(?![0-9:]|\s?[apAP]\.?[mM])",
+        r"([1-9][0-9]{0,2}):([1-9][0-9]{0,2})(?:[-–]([1-9][0-9]{0,2}))?(?![0-9:]|[-–.][0-9]|\s?[apAP]\.?\s?[mM])",
         _verse,
     ),
     Rule(

@@ -261,6 +261,8 @@ def _scaled(match: re.Match[str]) -> str | None:
 
     if match["short"] in ("k",) and len(match["low"]) > 4:
         return None
+    if match["short"] == "m" and word_before(match) == "within":
+        return None  # a distance, perhaps
     spoken = f"{words.number(match['low'])}"
     return f"{spoken} {SCALES[match['short'].lower()]}"
 
