@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ttscli.errors import UsageError
-from ttscli.text.arpabet import BRACES, meant_as_phones
+from ttscli.text.arpabet import BRACES
 from ttscli.text.characters import LEFT_TO_CLEANERS, is_lost, sanitise, transliterate
 from ttscli.text.cleaners import CLEANERS
 from ttscli.text.spans import DROPPED, PHONES, Span, Spans, filled, spoken
@@ -137,11 +137,7 @@ class Frontend:
     def spans(self, sentence: str) -> Spans:
         """What is spoken for each slice of a sentence, before the cleaners make letters of it."""
         text = sanitise(sentence)
-        settled = [
-            span
-            for span in _in_braces(text)
-            if self._normaliser is None or meant_as_phones(span.spoken[1:-1])
-        ]
+        settled = _in_braces(text)
         for lexicon in self._before:
             settled = _merged(text, settled, lexicon, 0, len(text))
         if self._normaliser is not None:
