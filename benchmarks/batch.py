@@ -65,7 +65,7 @@ class Stub:
         """The same 100 samples for every job."""
         wav = Audio(np.zeros(100, np.float32), 22050).wav()
         for job in jobs:
-            yield Outcome(job, wav, 100, 22050)
+            yield Outcome(job, wav, samples=100, sample_rate=22050)
 
 
 def texts(count: int) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Generator, Sequence
@@ -678,3 +679,12 @@ def test_manifest_appends_in_one_piece(here: Path) -> None:
     manifest = Manifest(Path("out"))
     assert sorted(manifest.entries) == sorted(audio())
     assert not manifest.damaged
+
+
+def test_the_benchmark_goes_through_a_batch() -> None:
+    script = Path(__file__).parents[1] / "benchmarks" / "batch.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--scale", "20"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["lines"] == 20
