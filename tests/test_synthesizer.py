@@ -186,13 +186,16 @@ def test_every_kind_of_pause_is_exact(tiny_voice: Path) -> None:
     )
 
 
-def test_paragraphs_pause_three_times_as_long(tiny_voice: Path) -> None:
-    one, two = Synthesizer.from_voice(tiny_voice, pause=0.25)("One.\n\nTwo.").sentences
-    assert two.start - one.samples == round(0.75 * 22050)
+def test_a_seed_below_zero_is_refused(tiny_voice: Path) -> None:
     tts = Synthesizer.from_voice(tiny_voice, device="cpu")
     for speak in (lambda: tts("Hi.", seed=-1), lambda: list(tts.map(["Hi."], seed=[-1]))):
         with pytest.raises(UsageError, match="seed must be a whole number of at least 0, not -1"):
             speak()
+
+
+def test_paragraphs_pause_three_times_as_long(tiny_voice: Path) -> None:
+    one, two = Synthesizer.from_voice(tiny_voice, pause=0.25)("One.\n\nTwo.").sentences
+    assert two.start - one.samples == round(0.75 * 22050)
     with pytest.raises(UsageError, match="paragraph_pause must be"):
         Synthesizer.from_voice(tiny_voice, paragraph_pause=-1)
 

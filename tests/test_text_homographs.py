@@ -87,6 +87,18 @@ from ttscli.voices import find_voice
         ("christmas *presents*", "P R EH1 Z AH0 N T S"),
         ("he *presents* it", "P R IH0 Z EH1 N T S"),
         ("wear and *tear*", "T EH1 R"),
+        ("*use* of force", "Y UW1 S"),
+        ("in *use*", "Y UW1 S"),
+        ("the *uses* of it", "Y UW1 S IH0 Z"),
+        ("i will *read* it", "R IY1 D"),
+        ("stop, then *record* it", "R IH0 K AO1 R D"),
+        ("i *refuse*", "R IH0 F Y UW1 Z"),
+        ("*excuse* me", "IH0 K S K Y UW1 Z"),
+        ("no *excuse*", "IH0 K S K Y UW1 S"),
+        ("*lead* the way", "L IY1 D"),
+        ("a *wound*", "W UW1 N D"),
+        ("i *object*", "AH0 B JH EH1 K T"),
+        ("they *separate* it", "S EH1 P ER0 EY1 T"),
     ],
 )
 def test_the_word_is_said_as_what_it_is(text: str, phones: str) -> None:

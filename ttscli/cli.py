@@ -221,11 +221,12 @@ def show_explained(
     from ttscli.explain import explain, in_lines
     from ttscli.voices import find_voice
 
-    for sentence in explain(text, find_voice(voice), lexicon, emoji=emoji):
+    phones = as_json or verbose
+    for sentence in explain(text, find_voice(voice), lexicon, emoji=emoji, phones=phones):
         if as_json:
             put(to_json("sentence_explained", sentence))
         else:
-            for line in in_lines(sentence, with_phones=verbose):
+            for line in in_lines(sentence):
                 for part in wrapped(printable(line), indent=6):
                     put(part)
 

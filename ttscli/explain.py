@@ -41,7 +41,7 @@ class Explained:
     spoken: str
     """As it is spoken, before the voice's lexicon is looked up."""
     phones: str | None
-    """As it is spoken, with the phones of that lexicon; None for a voice without one."""
+    """The same with the phones of that lexicon, if they were asked for and there is one."""
     gap: str
     """What lies before it: clause, sentence, item or paragraph."""
     pause_s: float | None
@@ -51,17 +51,31 @@ class Explained:
 
 
 def explain(
-    text: str, voice: Voice, lexicon: str | Path | None = None, *, emoji: bool = False
+    text: str,
+    voice: Voice,
+    lexicon: str | Path | None = None,
+    *,
+    emoji: bool = False,
+    phones: bool = False,
 ) -> Iterator[Explained]:
-    """Read a text as a voice would, sentence by sentence, without speaking."""
+    """Read a text as a voice would, sentence by sentence, without speaking.
+
+    Args:
+        text: any text.
+        voice: whose reading.
+        lexicon: a user's.
+        emoji: say the names of emoji.
+        phones: tell those of the voice's own lexicon too.
+    """
     from ttscli.text.frontend import Frontend
     from ttscli.text.sentences import split_text
 
-    # Also without the voice's own lexicon: people read letters more easily than phones.
+    # First without the voice's own lexicon: people read letters more easily than phones.
     frontend, pronouncing = (
         Frontend.open(voice.cleaners, own, lexicon, final_stop=voice.final_stop, emoji=emoji)
         for own in (None, voice.lexicon)
     )
+    with_phones = phones and voice.lexicon is not None
     for index, piece in enumerate(split_text(text, read=frontend.spans)):
         stop = "." if piece.whole else ","
         encoded = frontend.encode(piece.text, stop)
@@ -73,13 +87,13 @@ def explain(
             for _ in range(item.count - reported[item.text])
         )
         spoken = encoded.text.strip() if encoded.speakable else ""
-        phones = pronouncing.encode(piece.text, stop).text.strip() if voice.lexicon else None
+        said = pronouncing.encode(piece.text, stop).text.strip() if with_phones else None
         yield Explained(
             index=index,
             start=piece.start,
             text=piece.text,
             spoken=spoken,
-            phones=phones,
+            phones=said,
             gap=piece.gap.value,
             pause_s=piece.pause,
             changes=(*changes, *late),
@@ -93,13 +107,13 @@ def _changes(frontend: Frontend, sentence: str, offset: int) -> Iterator[Change]
             yield Change(offset + span.start, written, span.spoken.strip(), span.kind)
 
 
-def in_lines(sentence: Explained, *, with_phones: bool = False) -> Iterator[str]:
+def in_lines(sentence: Explained) -> Iterator[str]:
     """An explanation for people to read."""
     if sentence.pause_s is not None:
         yield f"      pause of {sentence.pause_s:g} s"
     yield f"{sentence.index + 1:>4}  {sentence.text}"
     yield f"   \N{RIGHTWARDS ARROW}  {sentence.spoken or '(nothing to say)'}"
-    if with_phones and sentence.spoken and sentence.phones:
+    if sentence.spoken and sentence.phones:
         yield f"      phones: {sentence.phones}"
     left_out: dict[str, Counter[str]] = {"dropped": Counter(), "silent": Counter()}
     for change in sentence.changes:

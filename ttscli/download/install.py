@@ -213,8 +213,8 @@ class Downloader:
 
 def _name_beside(name: str, role: str, others: Iterable[Record]) -> str:
     """What a kept checkpoint is called: as it was, unless another file of the voice is."""
-    ours = {voices.MANIFEST, ORIGIN, *(f"{role}.safetensors" for role in ROLES)}
-    taken = ours | {other.kept.casefold() for other in others}
+    taken = {voices.MANIFEST, ORIGIN, *(f"{each}.safetensors" for each in ROLES)}
+    taken.update(other.kept.casefold() for other in others)
     while name.casefold() in taken:
         name = f"{role}-{name}"
     return name

@@ -64,6 +64,11 @@ def _hexadecimal(match: re.Match[str]) -> str | None:
     )
 
 
+def _lines(match: re.Match[str]) -> str:
+    """The height of a picture: 1080p."""
+    return f"{words.in_pairs(match[1])} P"
+
+
 def _short_phone(match: re.Match[str]) -> str:
     return f"{words.one_by_one(match[1])}, {words.one_by_one(match[2])}"
 
@@ -126,21 +131,21 @@ def _named_version(match: re.Match[str]) -> str | None:
     return f"{_name(match[1])} {parts}"
 
 
-_HEXADECIMAL = (
+_TAG = r"(?P<tag>-?(?:alpha|beta|rc|dev|post|a|b)[.-]?[0-9]{0,3}(?![A-Za-z0-9]))?"
+FIRST_RULES = (
     Rule(
         "identifier",
-        r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![0-9A-Za-z])"
-        r"|[0-9A-Fa-f]{2}(?:([-:])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}(?![0-9A-Za-z])",
+        r"(?:[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+        r"|[0-9A-Fa-f]{2}([-:])[0-9A-Fa-f]{2}(?:\1[0-9A-Fa-f]{2}){4})(?![0-9A-Za-z])",
         _hexadecimal,
     ),
 )
-_TAG = r"(?P<tag>-?(?:alpha|beta|rc|dev|post|a|b)[.-]?[0-9]{0,3}(?![A-Za-z0-9]))?"
-FIRST_RULES = _HEXADECIMAL
-"""Tried before dates and times."""
+"""Tried where a figure begins, before dates and times."""
 
 RULES = (
     Rule("card", r"[0-9]{4}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?![0-9]|\1[0-9])", _card),
     Rule("postal code", r"[0-9]{5}(?:-[0-9]{4})?(?![0-9A-Za-z-])", _postal_code),
+    Rule("figures", r"(144|240|360|480|576|720|1080|1440|2160|4320)[pP](?![A-Za-z0-9])", _lines),
     Rule("figures", r"24/7/365(?![0-9/])", lambda _: "twenty-four seven three sixty-five"),
     Rule(
         "address",
@@ -174,7 +179,7 @@ SIGN_RULES = (
     Rule("phone", r"\(?[0-9]{3}\)\s?[0-9]{3}[-.\s][0-9]{4}(?![0-9])", _phone),
 )
 WORD_RULES = (
-    *_HEXADECIMAL,
+    *FIRST_RULES,
     Rule(
         "version",
         r"(?P<v>v\.?\s?)(?P<parts>[0-9]{1,6}(?:\.[0-9]{1,6}){0,8})(?![0-9A-Za-z])" + _TAG,

@@ -28,11 +28,9 @@ _MONTH = (
 )
 _BEFORE_DATES = frozenset("on since until till due".split())
 _DAY_NAME = f"(?:{'|'.join(sorted(_DAY_NAMES, reverse=True))})"
-_SHORT_MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _BEFORE_HOURS = (
     r"\s[0-9]{1,2}(?::[0-9]{2}|\s?[ap]\.?m\.?(?![a-z])|/[0-9]{1,2}(?!\s[a-z])|\s"
-    + _SHORT_MONTH
-    + ")"
+    + f"(?:{'|'.join(month[:3] for month in MONTHS)}))"
 )
 _DAY = r"(?P<day>[0-3]?[0-9])(?:st|nd|rd|th)?(?![0-9A-Za-z:%]|[.,/][0-9])"
 _YEAR = r"(?:,?\s(?P<year>[12][0-9]{3})(?![0-9A-Za-z%]|[.,/][0-9]))?"
@@ -139,7 +137,10 @@ RULES = (
 WORD_RULES = (
     Rule("date", _MONTH + r"\s" + _DAY + _DASH + _YEAR, _month_first),
     Rule("date", _MONTH + _YEAR, _month_year),
-    Rule("day", rf"({_DAY_NAME})\.?\s?[-–]\s?({_DAY_NAME})(?![A-Za-z])", _weekdays),
-    Rule("day", rf"({_DAY_NAME})()(?={_BEFORE_HOURS})", _weekdays),
-    Rule("day", r"(Mon|Tues?|Weds?|Thu|Thurs?|Fri|Sat|Sun)(\.,|\.|,)", _weekday),
+    Rule(
+        "day",
+        rf"({_DAY_NAME})(?:\.?\s?[-–]\s?({_DAY_NAME})(?![A-Za-z])|(?={_BEFORE_HOURS}))",
+        _weekdays,
+    ),
+    Rule("day", rf"({_DAY_NAME})(\.,|\.|,)", _weekday),
 )

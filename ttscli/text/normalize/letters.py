@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 
 from ttscli.text.normalize.rules import INITIALISMS, Rule, ends_text, rest, word_before
+from ttscli.text.normalize.words import SUBSCRIPTS, cardinal
 
 _SPELLED = """
 AI API ATM BBC BMW CEO CFO CIA CNN CPU CTO DNA DIY DJ DVD ESPN ETA EU FAQ FBI FDA GDP GMT GPS GPU
@@ -178,16 +179,11 @@ def _product(match: re.Match[str]) -> str:
     return spelled(match[0])
 
 
-_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
-
-
 def _formula(match: re.Match[str]) -> str:
     """Elements and how many of each: H₂SO₄."""
-    from ttscli.text.normalize.words import cardinal
-
     parts = re.findall(r"[A-Za-z]+|[₀-₉]+", match[0])
     return " ".join(
-        spelled(part) if part.isalpha() else cardinal(part.translate(_SUBSCRIPTS)) for part in parts
+        spelled(part) if part.isalpha() else cardinal(part.translate(SUBSCRIPTS)) for part in parts
     )
 
 

@@ -65,8 +65,7 @@ def amount(figure: str, scale: str, unit: str, prefix: str = "", *, one: bool = 
 
 def _european(match: re.Match[str]) -> str:
     """A comma for the point: 1.234,56 €."""
-    whole, cents = match[1] or match[3], match[2] or match[4]
-    return amount(f"{whole.replace('.', '')}.{cents}", "", "€")
+    return amount(f"{match['whole'].replace('.', '')}.{match['cents']}", "", "€")
 
 
 def _scale(match: re.Match[str], which: str = "") -> str:
@@ -103,16 +102,14 @@ def _sign_or_code(match: re.Match[str]) -> str:
 
 def _range(match: re.Match[str]) -> str | None:
     low = match["from"]
-    rises = float(low.replace(",", "")) < float(match["low"].replace(",", ""))
-    if not rises or _scale(match) or rest(match).lstrip()[:1] == "=":
+    if (
+        words.value(low) >= words.value(match["low"])
+        or _scale(match)
+        or rest(match).lstrip()[:1] == "="
+    ):
         return None
     how = amount(low, "", match["sign"]) if "." in low else words.number(low)
     return f"{how} to {_sign_or_code(match)}"
-
-
-def _lines(match: re.Match[str]) -> str:
-    """The height of a picture: 1080p."""
-    return f"{words.in_pairs(match[1])} P"
 
 
 def _cents(match: re.Match[str]) -> str:
@@ -138,12 +135,12 @@ _SUFFIX = (
     + rf"\s?(?P<sign>[{_SIGNS}](?!\.?[0-9])|(?:{_CODES})(?![A-Za-z0-9]))"
 )
 
-_EUROPEAN = r"([0-9]{1,3}(?:\.[0-9]{3}){0,4}),([0-9]{2})"
+_EUROPEAN = r"(?P<whole>[0-9]{1,3}(?:\.[0-9]{3}){0,4}),(?P<cents>[0-9]{2})"
 
 SIGN_RULES = (
     Rule(
         "money",
-        rf"€\s?{_EUROPEAN}(?![0-9]|\s?[-–]|\s?(?:[mk]|bn|million|billion)\b)()()",
+        rf"€\s?{_EUROPEAN}(?![0-9]|\s?[-–]|\s?(?:[mk]|bn|million|billion)\b)",
         _european,
     ),
     Rule("money", _MONEY, _money),
@@ -154,8 +151,7 @@ WORD_RULES = (
 )
 RULES = (
     Rule("money", rf"(?P<from>{NUMBER})\s?([{_SIGNS}])(\s?)[-–]\3{_SUFFIX}(?<=\2)", _range),
-    Rule("money", rf"()(){_EUROPEAN}\s?(?:€|EUR(?![A-Z]))", _european),
+    Rule("money", rf"{_EUROPEAN}\s?(?:€|EUR(?![A-Z]))", _european),
     Rule("money", _SUFFIX, _sign_or_code),
-    Rule("figures", r"(144|240|360|480|576|720|1080|1440|2160|4320)[pP](?![A-Za-z0-9])", _lines),
     Rule("money", rf"({NUMBER})\s?(¢|p(?![A-Za-z0-9./]))", _cents),
 )

@@ -46,6 +46,11 @@ def number(written: str) -> str:
     return f"{head} point {one_by_one(part)}".strip()
 
 
+def value(written: str) -> float:
+    """What a number is worth."""
+    return float(written.translate(_GROUPING))
+
+
 def ordinal(digits: str) -> str:
     """The ordinal of a number: ``one hundred first``."""
     digits = digits.translate(_GROUPING).lstrip("0") or "0"
@@ -113,3 +118,4 @@ def power(exponent: str) -> str:
 
 
 SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ", "0123456789-+n")
+SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
