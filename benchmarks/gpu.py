@@ -19,7 +19,8 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +38,14 @@ from ttscli.core.denoiser import bias_spectrum
 from ttscli.core.mel import MelSpectrogram
 from ttscli.cpu.waveglow import WaveGlow as CpuWaveGlow
 from ttscli.devices import SlowerWarning
-from ttscli.gpu.coupling_net import Fused, FusedGate, Plain, Products
 from ttscli.gpu.denoiser import Denoiser
+from ttscli.gpu.flows import MakeFlow, RowFlow, folded_flows
 from ttscli.gpu.graphs import Recorder
 from ttscli.gpu.vocoder import WaveGlowVocoder
 from ttscli.gpu.waveglow import DTYPES, WaveGlow
 
 SIGMA, DENOISE = 0.9, 0.01  # the defaults of NVIDIA's inference.py
-CUTS = ((128, 128, 8, 4), (128, 64, 8, 4), (128, 64, 4, 4), (64, 128, 4, 4))
+CUTS = ((128, 128, 4, 3), (128, 128, 8, 3), (256, 128, 8, 3), (128, 256, 8, 3), (64, 256, 4, 3))
 """Of Triton's products: rows and columns of a tile, warps and stages."""
 
 
@@ -90,7 +91,7 @@ def equal(setting: Setting) -> Iterator[Result]:
 def waveglow(setting: Setting) -> Iterator[Result]:
     """Samples per second of mels of seven seconds."""
     for channels in setting.sizes.channels:
-        for precision in ("fp16", "bf16", "fp32"):
+        for precision in setting.of("fp16", "bf16", "fp32"):
             theirs = setting.nvidia_waveglow(channels, precision)
             ours = WaveGlow(setting.waveglows(channels)[0], precision)
             for batch in setting.sizes.batches:
@@ -118,17 +119,17 @@ def vocoded(
         together = torch.stack(mels).to(DTYPES[precision])
         with torch.no_grad():
             values["NVIDIA"] = samples / setting.seconds(lambda: theirs(together, SIGMA))
-    work = batch * frames * flop(ours, range(ours.config.n_flows))
+    work = batch * frames * flop(ours.config)
     share = work / seconds / setting.matrix_rate(precision)
     wanted = {1: "≥ 3 ×", 8: "≥ 40 %"}.get(batch, "") if precision == "fp16" else ""
-    what = f"WaveGlow {ours.config.n_channels}, {type(ours.couplings[0].products).__name__}"
+    what = f"WaveGlow {ours.config.n_channels}, {type(ours.flows[0]).__name__}"
     return Result("waveglow", what, batch, precision, "samples/s", values, share, wanted)
 
 
 def decoder(setting: Setting) -> Iterator[Result]:
     """Decoder steps per second, a step being one of all texts of a batch."""
     sizes = setting.sizes
-    for precision in ("fp16", "fp32"):
+    for precision in setting.of("fp16", "fp32"):
         theirs = setting.nvidia_tacotron2(precision, decoder=True)
         what = f"decoder, {setting.decoder_parts(precision)}"
         for batch in sizes.reading:
@@ -149,7 +150,7 @@ def speech(setting: Setting) -> Iterator[Result]:
     channels, frames = setting.sizes.channels[0], setting.sizes.frames
     core = setting.waveglows(channels)[0]
     denoiser = Denoiser(CoreDenoiser(bias_spectrum(core)))
-    for precision in ("fp16", "fp32"):
+    for precision in setting.of("fp16", "fp32"):
         vocoder = WaveGlowVocoder(WaveGlow(core, precision), SIGMA, denoiser, DENOISE)
         speak = setting.engine(vocoder, precision)
         theirs = nvidia_speech(setting, channels, precision)
@@ -224,42 +225,41 @@ def windows(setting: Setting) -> Iterator[Result]:
 
 
 def kernels(setting: Setting) -> Iterator[Result]:
-    """The ways through a coupling net, and how Triton's products are cut best."""
+    """The ways through a flow, and how Triton's products are cut best."""
     on_gpu = setting.device.type == "cuda"
     record = Recorder(setting.device).record if on_gpu else lambda work: work
     for channels in setting.sizes.channels:
-        model = WaveGlow(setting.waveglows(channels)[0], "fp16")
-        net, frames = model.couplings[0], 1024 if on_gpu else 4
-        rows = frames * model.config.groups_per_frame
-        x, mask = setting.random(rows, model.config.n_group // 2), torch.ones(rows)
-        mel, mask = setting.random(frames, 320).half(), mask.to(setting.device)
-        for name, products in ways(setting, net.products):
-            net.products = products
-            what = f"coupling net {channels}: {name}"
+        core = setting.waveglows(channels)[0]
+        folded, config, frames = next(folded_flows(core)), core.config, 1024 if on_gpu else 4
+        rows = frames * config.groups_per_frame
+        x, mask = setting.random(rows, config.n_group), torch.ones(rows, device=setting.device)
+        mel = setting.random(frames, len(folded.conditioning)).half()
+        for name, make in ways(setting):
+            what = f"flow {channels}: {name}"
             try:
                 with torch.inference_mode():
-                    work = record(lambda n=net, rows=(x, mel, mask): n(*rows))
-                    seconds = setting.seconds(work)
+                    flow = make(folded, torch.float16)
+                    seconds = setting.seconds(record(partial(flow, x, mel, mask)))
             except Exception as error:  # a tile that this chip has no room for
                 yield Result("kernels", what, error=told(error))
                 continue
-            share = frames * flop(model, [0]) / seconds / setting.matrix_rate("fp16")
+            share = frames * flop(config, [0]) / seconds / setting.matrix_rate("fp16")
             yield Result("kernels", what, 1, "fp16", "ms", {"ttscli": 1000 * seconds}, share)
 
 
-def ways(setting: Setting, usual: Products) -> Iterator[tuple[str, Products]]:
-    """Products by their names."""
-    yield "usual", usual
-    yield "plain", Plain()
+def ways(setting: Setting) -> Iterator[tuple[str, MakeFlow]]:
+    """Ways by their names."""
+    yield "plain", RowFlow
     if setting.device.type == "cuda":
-        from ttscli.gpu.waveglow_kernels import Blocks, Tiles, tiles
+        from ttscli.gpu.tiled_flow import TiledFlow
+        from ttscli.gpu.waveglow_kernels import Blocks, gate, tiles
 
         best = tiles(setting.device)
-        yield "gate fused", FusedGate()
+        yield "fused gate", partial(RowFlow, gate=gate)
+        yield "fused layers", TiledFlow
         for cut in CUTS:
-            yield f"dilated {cut}", Fused(Tiles(Blocks(*cut), best.residual))
-        for cut in (*CUTS, (128, 256, 8, 3)):
-            yield f"residual {cut}", Fused(Tiles(best.dilated, Blocks(*cut)))
+            yield f"gated {cut}", partial(TiledFlow, cut=replace(best, gated=Blocks(*cut)))
+            yield f"residual {cut}", partial(TiledFlow, cut=replace(best, residual=Blocks(*cut)))
 
 
 def noise(setting: Setting) -> Iterator[Result]:
@@ -336,6 +336,7 @@ def arguments() -> Any:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nvidia", type=Path, metavar="DIR")
     parser.add_argument("--only", choices=PARTS, action="append")
+    parser.add_argument("--precision", choices=DTYPES, action="append")
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument(
         "--json", action="store_true", help="a line for each result, when it is there"
@@ -364,7 +365,9 @@ def main() -> int:
         if options.nvidia is not None:
             nvidia.use(options.nvidia)
         sizes = SMOKE if options.smoke else Sizes()
-        setting = Setting(sizes, device, Path(folder), with_nvidia=options.nvidia is not None)
+        setting = Setting(
+            sizes, device, Path(folder), options.precision, with_nvidia=options.nvidia is not None
+        )
         good = measured(setting, options.only or list(PARTS), report)
     show(results, title, aside=options.json)
     return 0 if good else 1

@@ -6,7 +6,7 @@ import copy
 import gc
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -23,7 +23,7 @@ from ttscli.core.tacotron2 import Tacotron2 as CoreTacotron2
 from ttscli.core.waveglow import WaveGlow as CoreWaveGlow
 from ttscli.gpu.decoder import Decoder
 from ttscli.gpu.tacotron2 import Tacotron2, steps_per_second
-from ttscli.gpu.waveglow import DTYPES, WaveGlow
+from ttscli.gpu.waveglow import DTYPES
 from ttscli.readings import Reading
 from ttscli.torch_engine import Models, TorchEngine
 from ttscli.vocoders import Vocoder
@@ -104,15 +104,28 @@ class Setting:
         sizes: how much.
         device: where.
         folder: for checkpoints.
+        precisions: that are measured; all if None.
         with_nvidia: whether NVIDIA's models are at hand, see `nvidia.use`.
     """
 
-    def __init__(self, sizes: Sizes, device: str, folder: Path, *, with_nvidia: bool) -> None:
+    def __init__(
+        self,
+        sizes: Sizes,
+        device: str,
+        folder: Path,
+        precisions: Sequence[str] | None = None,
+        *,
+        with_nvidia: bool,
+    ) -> None:
         self.sizes, self.device, self.folder = sizes, torch.device(device), folder
-        self.with_nvidia = with_nvidia
+        self.precisions, self.with_nvidia = precisions or list(DTYPES), with_nvidia
         self.generator = Generator(device).manual_seed(0)
         self.matrix_rate, self.tacotron2s = cache(self._matrix_rate), cache(self._tacotron2s)
         self.waveglows = cache(self._waveglows)
+
+    def of(self, *precisions: str) -> list[str]:
+        """Those that are measured."""
+        return [precision for precision in precisions if precision in self.precisions]
 
     def seconds(self, work: Callable[[], object]) -> float:
         """Median seconds that the device is busy with it."""
@@ -249,15 +262,14 @@ class _Limited:
         return self.model.infer(*arguments, max_steps=self.frames, **options)
 
 
-def flop(model: WaveGlow, flows: Iterable[int]) -> float:
-    """Floating-point operations that a mel frame takes through our form of some flows."""
-    per_frame, total = model.config.groups_per_frame, 0
-    for k in flows:
-        net = model.couplings[k]
-        weights = sum(
-            layer.kernel.numel() + (0 if layer.residual is None else layer.residual.numel())
-            for layer in net.layers
-        )
-        skips = len(net.layers) * net.n_channels * net.n_out
-        total += net.conditioning.numel() + per_frame * (weights + skips + net.start.numel())
+def flop(config: WaveGlowConfig, flows: Iterable[int] | None = None) -> float:
+    """Floating-point operations that a mel frame takes through our form of some flows, or all."""
+    c, C = config, config.n_channels
+    mels = -(-c.upsample_kernel_size // c.hop_length) * c.n_mel_channels
+    total = 0
+    for n in [c.flow_channels[k] for k in (range(c.n_flows) if flows is None else flows)]:
+        first = (n // 2 + 1) * (c.kernel_size * 2 * C + C)
+        others = (c.n_layers - 1) * (c.kernel_size * C * 2 * C + C * C)
+        row = first + others + c.n_layers * (C * n + mels * 2 * C)
+        total += c.groups_per_frame * row
     return 2.0 * total

@@ -20,7 +20,7 @@ HOPPER = GPUTarget("cuda", 90, 32)
 
 def compiled(kernel: Any, types: str, constants: dict[str, Any], warps: int) -> Any:
     """A kernel for pointers and sizes that are multiples of 16, but for those with a "!"."""
-    given = types.split()
+    given, constants = types.split(), constants | {"CHAINED": True}
     names = kernel.arg_names
     signature = dict(zip(names, (one.rstrip("!") for one in given), strict=False))
     signature |= dict.fromkeys(constants, "constexpr")
@@ -31,44 +31,48 @@ def compiled(kernel: Any, types: str, constants: dict[str, Any], warps: int) -> 
         constexprs={(names.index(name),): value for name, value in constants.items()},
         attrs={(place,): [["tt.divisibility", 16]] for place in aligned},
     )
-    return triton.compile(source, target=HOPPER, options={"num_warps": warps})
+    return triton.compile(source, target=HOPPER, options={"num_warps": warps, "launch_pdl": True})
 
 
 def main() -> None:
     for half in ("fp32", "fp16", "bf16"):
         h = f"*{half}"
         attention = {
-            "TAPS": 31, "D": 128, "E": 512, "AHEAD": 3, "D_BLOCK": 128, "INPUTS": 64,
-            "E_BLOCK": 512, "ROW": 128,
-            "READ": kernels.READ,
-            "BLOCK": kernels.BLOCK_EXACT if half == "fp32" else kernels.BLOCK_HALF,
-            "PRECISION": "tf32x3" if half == "fp32" else "tf32",
+            "TAPS": 31, "D": 128, "AHEAD": 3, "D_BLOCK": 128, "INPUTS": 64, "ROW": 128,
+            "BLOCK": kernels.BLOCK, "PRECISION": "tf32x3" if half == "fp32" else "tf32",
         }  # fmt: skip
+        ahead = kernels.AHEAD // (4 if half == "fp32" else 2)
         made = {
             "cell": compiled(kernels._cell, f"{h} *fp32 *fp32 {h} i32 i32", {"BLOCK": 256}, 4),
             "lstm": compiled(
                 kernels._lstm,
                 f"{h} {h} *fp32 *fp32 {h} i32! i32 i32 i32 i32",
-                {"UNITS": kernels.UNITS, "CHUNK": 512},
+                {"UNITS": kernels.UNITS, "AHEAD": ahead, "CHUNK": 256},
                 8,
             ),
             "product": compiled(
                 kernels._product,
-                f"{h} {h} {h} *fp32 *fp32! i32 i32 i32! i32 i32 i32!",
-                {"BLOCK": 4, "CHUNK": 2048},
+                f"{h} {h} {h} *fp32 *fp32! i32! i32 i32 i32! i32 i32 i32!",
+                {"ROWS": 4, "BLOCK": 4, "CHUNK": 2048},
                 4,
             ),
             "prenet": compiled(
                 kernels._prenet,
-                f"*fp32! {h} {h} {h} {h} i32 i32 i32! i32 i32",
-                {"WIDTH": 256, "BLOCK": kernels.PRENET_BLOCK},
-                kernels.WARPS,
+                f"*fp32! {h} {h} {h} i32 i32! i32 i32",
+                {"WIDTH": 256, "BLOCK": kernels.BLOCK},
+                4,
             ),
-            "attend": compiled(
-                kernels._attend,
-                f"*fp32 {h} {h} *i32 *i32 *fp32 *fp32 *fp32 {h} *fp32 i32 i32",
+            "energies": compiled(
+                kernels._energies,
+                f"*fp32 {h} *i32 *i32 *fp32 *fp32 *fp32 *fp32 i32",
                 attention,
-                kernels.WARPS,
+                4,
+            ),
+            "context": compiled(
+                kernels._context,
+                f"*fp32 {h} *i32 *fp32 {h} *fp32 i32 i32",
+                {"E": 512, "BLOCK": kernels.COLUMNS, "READ": kernels.COLUMNS, "ROW": 128},
+                4,
             ),
         }
         for name, kernel in made.items():

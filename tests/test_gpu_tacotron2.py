@@ -31,7 +31,6 @@ from ttscli.gpu.parts import (
     LSTMWeights,
     Parts,
     PlainParts,
-    PrenetWeights,
     choose_parts,
 )
 from ttscli.gpu.tacotron2 import Tacotron2, steps_per_second
@@ -268,9 +267,13 @@ def test_numbers_that_break_end_a_row_and_no_other() -> None:
 
 @pytest.mark.parametrize(("precision", "fine"), [("fp16", False), ("bf16", True), ("fp32", True)])
 def test_half_precision_may_overflow(precision: str, fine: bool) -> None:
-    ours = Tacotron2(overflowing(random_model(QUARTER)), "cpu", precision)
+    model = overflowing(random_model(QUARTER))
+    with torch.no_grad():
+        model.decoder.gate.bias.fill_(-50)  # it goes on to where that is heard
+    ours = Tacotron2(model, "cpu", precision)
     output = ours.infer(**batch(TEXTS[:2]), max_steps=20)
     for row, frames in enumerate(output.lengths.tolist()):
+        assert frames
         assert bool(output.mel[row, :, :frames].isfinite().all()) is fine
 
 
@@ -377,15 +380,13 @@ def test_the_products_kernel(fused: Parts, dtype: torch.dtype, n: int, m: int, k
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("n", "width"), [(12, 24), (160, 128)])
-def test_the_prenets_kernel(fused: Parts, dtype: torch.dtype, n: int, width: int) -> None:
+@pytest.mark.parametrize("width", [24, 128])
+def test_the_prenets_kernel(fused: Parts, dtype: torch.dtype, width: int) -> None:
     def run(parts: Parts) -> list[Tensor]:
-        weights = PrenetWeights(
-            normal(n, width, dtype=dtype) / n, normal(width, width, dtype=dtype) / width
-        )
+        weight = normal(width, width, dtype=dtype) / width
         masks = 2 * (normal(3, 2, width) > 0).to(dtype)
         out = normal(3, width + 4, dtype=dtype)
-        parts.prenet(normal(3, n + 1)[:, :n], weights, masks, out[:, :width])
+        parts.prenet(normal(3, width + 9)[:, 9:], weight, masks, out[:, :width])
         return [out]
 
     compare(fused, run, dtype)
@@ -404,6 +405,7 @@ def test_the_attentions_kernel(fused: Parts, dtype: torch.dtype, symbols: int, t
         attended = Attended(
             normal(4, T, E, dtype=dtype), normal(4, T, D, dtype=dtype), lengths,
             torch.tensor([0, 0, 1, 1], dtype=torch.int32, device=DEVICE), history,
+            torch.full((4, T), float("nan"), device=DEVICE),
         )  # fmt: skip
         weights = AttentionWeights(normal(2 * K, D), normal(D))
         alignment = torch.full((4, T), float("nan"), device=DEVICE)
@@ -429,7 +431,7 @@ def test_a_compiler_takes_the_kernels() -> None:
     )  # fmt: skip
     assert not done.returncode, done.stderr
     made = [line.split() for line in done.stdout.splitlines()]
-    assert len(made) == 15
+    assert len(made) == 18
     small_gpus = 99 << 10  # shared memory of a program
     assert all(int(shared) <= small_gpus and int(code) > 1000 for *_, shared, code in made)
 

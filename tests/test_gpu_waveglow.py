@@ -12,9 +12,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import parity
@@ -29,10 +31,10 @@ from ttscli.core.configs import WaveGlowConfig
 from ttscli.core.denoiser import Denoiser as CoreDenoiser
 from ttscli.core.waveglow import WaveGlow as CoreWaveGlow
 from ttscli.devices import SlowerWarning
-from ttscli.gpu import coupling_net
+from ttscli.gpu import flows
 from ttscli.gpu.captured import MOST_FRAMES, SHORT, CapturedSteps
-from ttscli.gpu.coupling_net import Fused, FusedGate, Layer, Plain, Products
 from ttscli.gpu.denoiser import Denoiser
+from ttscli.gpu.flows import FoldedFlow, MakeFlow, RowFlow, folded_flows
 from ttscli.gpu.graphs import Recorder
 from ttscli.gpu.tape import lay
 from ttscli.gpu.vocoder import WaveGlowVocoder
@@ -258,25 +260,25 @@ class TestDenoiser:
 class TestChoice:
     """What cannot run is not chosen."""
 
-    class Broken(Plain):
-        """As if there were no C compiler."""
+    @staticmethod
+    def broken(flow: FoldedFlow, dtype: torch.dtype) -> RowFlow:
+        raise RuntimeError("no C compiler")
 
-        def acts(self, seen: Tensor, condition: Tensor, layer: Layer) -> Tensor:
-            raise RuntimeError("no C compiler")
+    def choose(self, monkeypatch: pytest.MonkeyPatch, **ways: MakeFlow) -> WaveGlow:
+        ways = {"fused layers": self.broken, **ways}
+        monkeypatch.setattr(flows, "_quickest_first", lambda *_: iter(ways.items()))
+        with pytest.warns(SlowerWarning, match="no fused layers: .*no C compiler"):
+            return WaveGlow(CORES["tiny"])
 
     def test_the_first_that_works(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        working = Plain()
-        ways = [self.Broken(), working, Plain()]
-        monkeypatch.setattr(coupling_net, "_quickest_first", lambda *_: iter(ways))
-        with pytest.warns(SlowerWarning, match="no Broken"):
-            model = WaveGlow(CORES["tiny"])
-        assert all(net.products is working for net in model.couplings)
+        class Working(RowFlow):
+            pass
+
+        model = self.choose(monkeypatch, working=Working, other=RowFlow)
+        assert all(type(flow) is Working for flow in model.flows)
 
     def test_plain_where_none_does(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(coupling_net, "_quickest_first", lambda *_: iter([self.Broken()]))
-        with pytest.warns(SlowerWarning, match="no Broken"):
-            model = WaveGlow(CORES["tiny"])
-        assert all(type(net.products) is Plain for net in model.couplings)
+        assert all(type(flow) is RowFlow for flow in self.choose(monkeypatch).flows)
 
 
 class TestCapturedSteps:
@@ -385,75 +387,81 @@ class TestRecorder:
         assert gc.isenabled()
 
 
-KERNELS = "ttscli.gpu.waveglow_kernels"
+KERNELS = ("ttscli.gpu.tiled_flow", "ttscli.gpu.waveglow_kernels")
 
 
-def fresh_kernels() -> ModuleType:
-    """The kernels as Triton's settings now have them."""
+def forget_kernels() -> None:
+    """Have them imported anew, as Triton's settings then are."""
+    for name in KERNELS:
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture(params=["described", "layers", "gate"])
+def interpreted(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A flow with kernels in Triton's interpreter, which has no products of bfloat16."""
     pytest.importorskip("triton")
-    sys.modules.pop(KERNELS, None)
-    return importlib.import_module(KERNELS)
-
-
-@pytest.fixture
-def interpreted(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The kernels in Triton's interpreter."""
     monkeypatch.setenv("TRITON_INTERPRET", "1")
-    yield fresh_kernels()
-    sys.modules.pop(KERNELS)
+    forget_kernels()
+    kernels = importlib.import_module("ttscli.gpu.waveglow_kernels")
+    if request.param == "gate":
+        yield partial(RowFlow, gate=kernels.gate)
+    else:
+        cut = replace(kernels.INTERPRETED, described=request.param == "described")
+        yield partial(importlib.import_module("ttscli.gpu.tiled_flow").TiledFlow, cut=cut)
+    forget_kernels()
 
 
 class TestKernels:
-    """The kernels compute what torch computes. The interpreter has no products of bfloat16."""
-
-    @pytest.fixture(params=["fused", "gate"])
-    def products(self, interpreted: ModuleType, request: pytest.FixtureRequest) -> Products:
-        if request.param == "gate":
-            return FusedGate()
-        return Fused(interpreted.tiles(torch.device("cpu")))
+    """The kernels compute what torch computes."""
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-    @pytest.mark.parametrize("last", [False, True])
-    def test_layers(self, products: Products, dtype: torch.dtype, last: bool) -> None:
-        config = WaveGlowConfig(n_flows=1, n_layers=3, n_channels=64, n_mel_channels=2)
-        model = WaveGlow(make_core(config))
-        layer = model.couplings[0].layers[2 if last else 1]
+    @pytest.mark.parametrize(
+        ("channels", "layers", "taps", "mels"), [(64, 3, 3, 2), (128, 4, 3, 5), (64, 1, 1, 2)]
+    )
+    def test_flows(
+        self,
+        interpreted: MakeFlow,
+        channels: int,
+        layers: int,
+        taps: int,
+        mels: int,
+        dtype: torch.dtype,
+    ) -> None:
+        config = WaveGlowConfig(
+            n_flows=3, n_early_every=2, n_layers=layers, n_channels=channels, kernel_size=taps,
+            n_mel_channels=mels, hop_length=32, n_early_size=2,
+        )  # fmt: skip
         generator = Generator().manual_seed(0)
-
-        def random(*shape: int) -> Tensor:
-            return torch.randn(shape, generator=generator)
-
-        layer = copy.copy(layer)
-        for name in ("kernel", "residual", "skip"):
-            weight = getattr(layer, name)
-            object.__setattr__(layer, name, None if weight is None else weight.to(dtype))
-        seen, condition = random(100 + 2 * layer.reach, 64).to(dtype), random(100, 3, 128).to(dtype)
-        mask = (random(100) > -1).float()
-        results = []
-        for way in (products, Plain()):
-            hidden, skips = seen[layer.reach : layer.reach + 100].clone(), torch.zeros(100, 16)
-            acts = way.acts(seen, condition[:, 1], layer)
-            way.advance(acts, layer, mask, hidden, skips)
-            results.append((acts, hidden, skips))
-        for ours, plain in zip(*results, strict=True):
-            error = (ours.float() - plain.float()).abs().max() / plain.float().abs().max()
-            assert error < (1e-6 if dtype == torch.float32 else 4e-3)
+        frames, groups = 37, config.groups_per_frame
+        mask = torch.ones(frames, groups)
+        mask[10:14] = 0
+        for k, flow in enumerate(folded_flows(make_core(config))):
+            x = torch.randn(frames * groups, config.n_group, generator=generator)
+            x *= mask.view(-1, 1)
+            mel = torch.randn(frames, len(flow.conditioning), generator=generator)
+            plain = RowFlow(flow, torch.float32)(x, mel, mask.flatten())
+            ours = interpreted(flow, dtype)(x, mel.to(dtype), mask.flatten())
+            error = (ours - plain).abs().max() / plain.abs().max()
+            assert error < (3e-6 if dtype == torch.float32 else 4e-3), k
+            assert ours[mask.flatten() == 0].count_nonzero() == 0
 
     @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-    def test_whole_model(self, products: Products, precision: str) -> None:
+    def test_whole_model(self, interpreted: MakeFlow, precision: str) -> None:
         config = WaveGlowConfig(
-            n_flows=3, n_early_every=2, n_layers=3, n_channels=64, hop_length=32
+            n_flows=3, n_early_every=2, n_layers=3, n_channels=64, hop_length=32, n_mel_channels=4
         )
         core = make_core(config)
-        model = WaveGlow(core, precision, products=products)
+        model = WaveGlow(core, precision, flow=interpreted)
         mels = random_mels(config, [6, 3])
         noise = model.draw([6, 3], generators(2))
         for mel, draws, audio in zip(mels, noise, model.infer(mels, 0.7, noise), strict=True):
             assert relative(audio, exact(core, mel, draws)) < TOLERANCE[precision]
 
-    def test_what_overflows_stays_where_it_is(self, products: Products) -> None:
-        config = WaveGlowConfig(n_flows=1, n_layers=2, n_channels=64, hop_length=32)
-        model = WaveGlow(make_core(config), "fp16", products=products)
+    def test_what_overflows_stays_where_it_is(self, interpreted: MakeFlow) -> None:
+        config = WaveGlowConfig(
+            n_flows=1, n_layers=2, n_channels=64, hop_length=32, n_mel_channels=4
+        )
+        model = WaveGlow(make_core(config), "fp16", flow=interpreted)
         mels = random_mels(config, [4, 4])
         noise = model.draw([4, 4], generators(2))
         before = model.infer(mels, 0.7, noise)[0]
@@ -469,38 +477,47 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from ttscli.gpu import waveglow_kernels as kernels
 
-half, single = "*fp16", "*fp32"
-layer = {"source": half, "kernel": half, "condition": half, "bias": single, "out": half}
-layer |= {"n_rows": "i32", "dilation": "i32", "condition_stride": "i32"}
-rest = {"acts": half, "residual": half, "bias": single, "skip": half, "mask": single}
-rest |= {"hidden": half, "skips": single, "n_rows": "i32"}
-for chip, blocks in ((90, kernels.LARGE), (80, kernels.SMALL)):
-    channels = 256
-    cut = {"BLOCK_R": blocks.rows, "BLOCK_N": blocks.columns, "BLOCK_K": 64}
-    sizes = {"CHANNELS": channels}
-    for kernel, signature, constants in (
-        (kernels._dilated_gate, layer, sizes | cut | {"WIDTH": channels, "TAPS": 3}),
-        (kernels._residual_skip, rest, sizes | cut | {"SKIP": 16, "RESIDUAL": True}),
-    ):
+half, single, inner, channels = "*fp16", "*fp32", kernels.INNER, 256
+for chip, cut in ((90, kernels.HOPPER), (80, kernels.OLDER)):
+    def described(rows, columns):
+        return f"tensordesc<fp16[{rows},{columns}]>" if cut.described else half
+
+    for kernel, blocks in (("_gated", cut.gated), ("_add_residual", cut.residual)):
+        rows, columns = blocks.rows, blocks.columns
+        source, weights = described(rows, inner), described(inner, columns)
+        sizes = {"CHANNELS": channels, "BLOCK_F": rows, "BLOCK_N": columns, "BLOCK_K": inner}
+        sizes["CHAINED"], sizes["DESCRIBED"] = chip == 90, cut.described
+        if kernel == "_gated":
+            types = {"source": source, "kernel": weights, "bias": single, "acts": half}
+            types |= dict.fromkeys(("frames", "apart", "before", "dilation"), "i32")
+            sizes |= {"GROUPS": 32, "WIDTH": channels, "TAPS": 3, "MELS": 320, "QUICK": True}
+        else:
+            types = {"acts": source, "residual": weights, "bias": single}
+            types |= {"skip": described(inner, 16), "first": source, "start": weights}
+            types |= {"mask": single, "hidden": half, "skips": single}
+            types |= dict.fromkeys(("frames", "apart", "before"), "i32")
+            sizes |= {"SKIP": 16, "WIDTH": inner, "RESIDUAL": True, "FIRST": False}
         multiples = {
             (place,): [["tt.divisibility", 16]]
-            for place, name in enumerate(signature)
-            if name != "dilation"
+            for place, name in enumerate(types)
+            if types[name].startswith("*")
         }
-        types = signature | dict.fromkeys(constants, "constexpr")
-        source = ASTSource(kernel, types, constants, multiples)
+        types |= dict.fromkeys(sizes, "constexpr")
+        source = ASTSource(getattr(kernels, kernel), types, sizes, multiples)
         options = {"num_warps": blocks.warps, "num_stages": blocks.stages}
+        options["launch_pdl"] = chip == 90
         made = triton.compile(source, target=GPUTarget("cuda", chip, 32), options=options)
-        matrix_units = "wgmma.mma_async" if chip == 90 else "mma.sync"
         code = made.asm["ptx"]
-        print(chip, made.metadata.shared, matrix_units in code, "ld.global.b16" in code)
+        matrix_units = "wgmma.mma_async" if chip == 90 else "mma.sync"
+        ahead = "cp.async.bulk.tensor" if chip == 90 else "cp.async"
+        print(chip, made.metadata.shared, matrix_units in code, ahead in code)
 """
 
 
 def test_kernels_compile() -> None:
     """For a Hopper and an older GPU: with matrix units, in the shared memory that they have.
 
-    Halves are read several at once, or products would wait for them.
+    What they read is loaded ahead, or products would wait for it.
     """
     pytest.importorskip("triton")
     done = subprocess.run(
@@ -513,9 +530,9 @@ def test_kernels_compile() -> None:
     assert done.returncode == 0, done.stderr
     made = [line.split() for line in done.stdout.splitlines()]
     assert len(made) == 4
-    for chip, shared, matrix_units, one_by_one in made:
+    for chip, shared, matrix_units, ahead in made:
         assert int(shared) <= {"90": 227, "80": 99}[chip] << 10
-        assert (matrix_units, one_by_one) == ("True", "False")
+        assert (matrix_units, ahead) == ("True", "True")
 
 
 @pytest.mark.gpu
@@ -566,10 +583,10 @@ class TestOnGpu:
             assert torch.equal(recorded.infer(mels, 0.7, noise)[0], expected)
 
     @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
-    def test_the_quickest_products_are_chosen(self, core: CoreWaveGlow, precision: str) -> None:
+    def test_the_quickest_way_is_chosen(self, core: CoreWaveGlow, precision: str) -> None:
         pytest.importorskip("triton")
-        products = WaveGlow(core, precision).couplings[0].products
-        assert isinstance(products, FusedGate if precision == "fp32" else Fused)
+        flow = WaveGlow(core, precision).flows[0]
+        assert type(flow).__name__ == ("RowFlow" if precision == "fp32" else "TiledFlow")
 
     @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
     def test_vocoder(self, tiny_voice: Path, precision: str) -> None:

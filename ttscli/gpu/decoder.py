@@ -18,12 +18,12 @@ from ttscli.core import tacotron2_layers as core
 from ttscli.core.configs import TAIL, Tacotron2Config
 from ttscli.core.tacotron2 import MASK_CHUNK
 from ttscli.gpu.graphs import Recorder
-from ttscli.gpu.parts import AttentionWeights, LSTMWeights, Parts, PrenetWeights, choose_parts
+from ttscli.gpu.parts import AttentionWeights, LSTMWeights, Parts, choose_parts
 from ttscli.gpu.rooms import Room, Rooms, StepWeights, room_size
 from ttscli.gpu.transfer import Sent
 
 _TRIED = (1, 8)  # rows, for which there may be different kernels
-STEPS = 16
+STEPS = 32
 """Decoder steps of a run, after which it is looked who has ended."""
 
 
@@ -206,7 +206,7 @@ class _Record:
                 torch.cat([tensor, torch.zeros_like(tensor)], 1)
                 for tensor in (self._outputs, self._alignments)
             )
-        self._outputs[crew.index, done:end] = room.outputs[1:, crew.slots].transpose(0, 1)
+        self._outputs[crew.index, done:end] = room.outputs[:, crew.slots].transpose(0, 1)
         alignments = room.alignments[:, crew.slots, : self._alignments.shape[2]]
         self._alignments[crew.index, done:end] = alignments.transpose(0, 1)
 
@@ -262,10 +262,16 @@ def _stacked(decoder: core.Decoder, device: torch.device, dtype: torch.dtype) ->
     P, H = c.prenet_dim, c.decoder_rnn_dim
     attention, first, second = decoder.attention, decoder.attention_rnn, decoder.decoder_rnn
     prenet = dict(decoder.prenet.layers.named_parameters())
+    first_layer = prenet["0.weight"]
     kernel = attention.location_conv.weight.flatten(1)  # (filters, 2 * K)
     outputs = torch.cat([decoder.projection.weight, decoder.gate.weight])
+    biases = torch.cat([decoder.projection.bias, decoder.gate.bias])
+    read = first_layer.shape[1]
+    outputs, biases = (
+        torch.cat([x, (first_layer.double() @ x[:read].double()).to(x)]) for x in (outputs, biases)
+    )
     return StepWeights(
-        prenet=PrenetWeights(stored(prenet["0.weight"].T), stored(prenet["1.weight"])),
+        prenet=stored(prenet["1.weight"]),
         attention_rnn=LSTMWeights(
             stored(first.weight_ih[:, :P], first.weight_hh, first.weight_ih[:, P:]),
             exact(first.bias_ih + first.bias_hh),
@@ -279,7 +285,7 @@ def _stacked(decoder: core.Decoder, device: torch.device, dtype: torch.dtype) ->
             stored(second.weight_ih, second.weight_hh), exact(second.bias_ih + second.bias_hh)
         ),
         output=stored(outputs[:, H:], outputs[:, :H]),
-        output_bias=exact(torch.cat([decoder.projection.bias, decoder.gate.bias])),
+        output_bias=exact(biases),
         gate_threshold=c.gate_threshold,
         tail=math.ceil(TAIL / c.n_frames_per_step),
     )

@@ -1,6 +1,8 @@
 """Triton kernels for what surrounds the products of a decoder step, see `parts.Parts`.
 
-Each program computes in float32, whatever it reads; tanh is 2 * sigmoid(2 * x) - 1.
+Each program computes in float32, whatever it reads; tanh is 2 * sigmoid(2 * x) - 1. What a chained
+kernel reads before `gdc_wait` must not be written by the kernel before it; what the one before that
+has written is there.
 """
 
 from __future__ import annotations
@@ -9,33 +11,35 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from ttscli.core.configs import WINDOW
-from ttscli.gpu.parts import Attended, AttentionWeights, LSTMWeights, PrenetWeights
+from ttscli.gpu.chained import chained
+from ttscli.gpu.parts import Attended, AttentionWeights, LSTMWeights
 
 _LEAST = 16  # rows and columns of a product in the tensor cores
 FEW, UNITS = 4, 8
 """Rows for which an LSTM is one kernel, and its units of a program: most GPUs run all at once."""
-WARPS = 16
-"""Of a program that has a row for itself: many loads are under way at once."""
-PRENET_BLOCK = 128
-"""Inputs or outputs of a layer of the prenet at once."""
-BLOCK_HALF, BLOCK_EXACT = 64, 32
-"""Symbols that are compared at once: more need more shared memory than small GPUs have."""
-READ = 64
-"""Symbols whose memory is read at once."""
+AHEAD = 2048
+"""Bytes of each row of its weights that are read before its input is there."""
+BLOCK = 16
+"""Outputs of the prenet, or symbols that are compared, of a program."""
+COLUMNS = 64
+"""Numbers of the context of a program, and symbols whose memory it reads at once."""
 
 
 class FusedParts:
-    """One kernel for each part, a program or a few for each row."""
+    """A kernel or two for each part, some programs for each row.
 
-    def prenet(self, frame: Tensor, weights: PrenetWeights, masks: Tensor, out: Tensor) -> None:
+    A kernel gets ready while the one before it ends, on GPUs that can: `chained`.
+    """
+
+    def prenet(self, sums: Tensor, weight: Tensor, masks: Tensor, out: Tensor) -> None:
         """See `Parts`."""
-        n, width = weights.first.shape
-        _prenet[(len(frame),)](
-            frame, weights.first, weights.second, masks, out,
-            n, width, frame.stride(0), masks.stride(0), out.stride(0),
-            WIDTH=_power(width), BLOCK=PRENET_BLOCK, num_warps=WARPS,
+        rows, width = sums.shape
+        _prenet[(rows, triton.cdiv(width, BLOCK))](
+            sums, weight, masks, out, width, sums.stride(0), masks.stride(0), out.stride(0),
+            WIDTH=_power(width), BLOCK=BLOCK, num_warps=4, **chained(out),
         )  # fmt: skip
 
     def lstm(
@@ -45,26 +49,28 @@ class FusedParts:
         rows, width = cell.shape
         if rows <= FEW:
             n = x.shape[1]
+            ahead = min(AHEAD // x.itemsize, _power(n + 1) // 2)
             _lstm[(triton.cdiv(width, UNITS),)](
                 x, weights.weight, weights.bias, cell, hidden,
                 rows, n, width, x.stride(0), hidden.stride(0),
-                UNITS=UNITS, CHUNK=min(512, _power(n)), num_warps=8,
+                UNITS=UNITS, AHEAD=ahead, CHUNK=min(256, _power(n)), num_warps=8, **chained(x),
             )  # fmt: skip
             return
         torch.mm(x, weights.weight.T, out=sums)
         block = min(256, _power(width))
         _cell[(rows, triton.cdiv(width, block))](
-            sums, weights.bias, cell, hidden, width, hidden.stride(0), BLOCK=block, num_warps=4
-        )
+            sums, weights.bias, cell, hidden, width, hidden.stride(0),
+            BLOCK=block, num_warps=4, **chained(x),
+        )  # fmt: skip
 
     def product(self, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
         """See `Parts`."""
         m, n = weight.shape
-        block = 4
-        _product[(len(x), triton.cdiv(m, block))](
+        rows, block, at_once = len(x), 4, 4
+        _product[(triton.cdiv(m, block), triton.cdiv(rows, at_once))](
             x, y, weight, bias, out,
-            x.shape[1], n, m, x.stride(0), y.stride(0), out.stride(0),
-            BLOCK=block, CHUNK=min(2048, _power(n)), num_warps=4,
+            rows, x.shape[1], n, m, x.stride(0), y.stride(0), out.stride(0),
+            ROWS=at_once, BLOCK=block, CHUNK=min(2048, _power(n)), num_warps=4, **chained(x),
         )  # fmt: skip
 
     def attend(
@@ -79,16 +85,19 @@ class FusedParts:
         a = attended
         rows, T, E = a.memory.shape
         inputs, D = weights.location.shape
-        exact = a.memory.dtype == torch.float32
-        _attend[(rows,)](
-            query, a.keys, a.memory, a.lengths, a.constrained, a.history,
-            weights.location, weights.score, context, alignment,
-            T, context.stride(0), TAPS=inputs // 2, D=D, E=E, AHEAD=WINDOW,
-            D_BLOCK=max(_LEAST, _power(D)), INPUTS=max(_LEAST, _power(inputs)), E_BLOCK=_power(E),
-            BLOCK=min(BLOCK_EXACT if exact else BLOCK_HALF, max(_LEAST, _power(T))),
-            READ=READ, ROW=_power(T), num_warps=WARPS,
+        _energies[(rows, triton.cdiv(T, BLOCK))](
+            query, a.keys, a.lengths, a.constrained, a.history,
+            weights.location, weights.score, a.energies,
+            T, TAPS=inputs // 2, D=D, AHEAD=WINDOW, D_BLOCK=max(_LEAST, _power(D)),
+            INPUTS=max(_LEAST, _power(inputs)), BLOCK=BLOCK, ROW=_power(T),
             # Three products of rounded parts are as good as one in float32, which has no unit.
-            PRECISION="tf32x3" if exact else "tf32",
+            PRECISION="tf32x3" if a.memory.dtype == torch.float32 else "tf32",
+            num_warps=4, **chained(query),
+        )  # fmt: skip
+        _context[(rows, triton.cdiv(E, COLUMNS))](
+            a.energies, a.memory, a.lengths, a.history, context, alignment,
+            T, context.stride(0), E=E, BLOCK=COLUMNS, READ=COLUMNS, ROW=_power(T),
+            num_warps=4, **chained(query),
         )  # fmt: skip
 
 
@@ -111,7 +120,12 @@ def _store_cell(i, f, g, o, state, hidden, inside):
 
 
 @triton.jit
-def _cell(sums, bias, cell, hidden, width, hidden_stride, BLOCK: tl.constexpr):
+def _cell(
+    sums, bias, cell, hidden, width, hidden_stride, BLOCK: tl.constexpr, CHAINED: tl.constexpr
+):
+    if CHAINED:
+        gdc_wait()
+        gdc_launch_dependents()
     row = tl.program_id(0)
     unit = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = unit < width
@@ -127,30 +141,39 @@ def _cell(sums, bias, cell, hidden, width, hidden_stride, BLOCK: tl.constexpr):
 @triton.jit
 def _lstm(
     x, weight, bias, cell, hidden, rows, n, width, x_stride, hidden_stride,
-    UNITS: tl.constexpr, CHUNK: tl.constexpr,
+    UNITS: tl.constexpr, AHEAD: tl.constexpr, CHUNK: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
     unit = tl.program_id(0) * UNITS + tl.arange(0, UNITS)
-    column = tl.arange(0, CHUNK)
+    ahead, column = tl.arange(0, AHEAD), tl.arange(0, CHUNK)
     inside = unit < width
     gate = width * n  # from the weights of a gate to those of the next
+    at = weight + unit[:, None] * n + ahead[None, :]
+    first_i = tl.load(at, inside[:, None], 0.0)
+    first_f = tl.load(at + gate, inside[:, None], 0.0)
+    first_g = tl.load(at + 2 * gate, inside[:, None], 0.0)
+    first_o = tl.load(at + 3 * gate, inside[:, None], 0.0)
+    if CHAINED:
+        gdc_wait()
+        gdc_launch_dependents()
     for row in range(rows):  # but for the first they find the weights in their processor's cache
         i = tl.zeros([UNITS, CHUNK], tl.float32)
         f, g, o = i, i, i
-        for start in range(0, n, CHUNK):
+        for start in range(AHEAD, n, CHUNK):
             place = start + column
             values = tl.load(x + row * x_stride + place, place < n, 0.0).to(tl.float32)[None, :]
-            at = weight + unit[:, None] * n + place[None, :]
+            beyond = weight + unit[:, None] * n + place[None, :]
             there = inside[:, None] & (place < n)[None, :]
-            i += tl.load(at, there, 0.0).to(tl.float32) * values
-            f += tl.load(at + gate, there, 0.0).to(tl.float32) * values
-            g += tl.load(at + 2 * gate, there, 0.0).to(tl.float32) * values
-            o += tl.load(at + 3 * gate, there, 0.0).to(tl.float32) * values
+            i += tl.load(beyond, there, 0.0).to(tl.float32) * values
+            f += tl.load(beyond + gate, there, 0.0).to(tl.float32) * values
+            g += tl.load(beyond + 2 * gate, there, 0.0).to(tl.float32) * values
+            o += tl.load(beyond + 3 * gate, there, 0.0).to(tl.float32) * values
+        values = tl.load(x + row * x_stride + ahead).to(tl.float32)[None, :]
         of = bias + unit
         _store_cell(
-            tl.sum(i, 1) + tl.load(of, inside),
-            tl.sum(f, 1) + tl.load(of + width, inside),
-            tl.sum(g, 1) + tl.load(of + 2 * width, inside),
-            tl.sum(o, 1) + tl.load(of + 3 * width, inside),
+            tl.sum(first_i * values, 1) + tl.sum(i, 1) + tl.load(of, inside),
+            tl.sum(first_f * values, 1) + tl.sum(f, 1) + tl.load(of + width, inside),
+            tl.sum(first_g * values, 1) + tl.sum(g, 1) + tl.load(of + 2 * width, inside),
+            tl.sum(first_o * values, 1) + tl.sum(o, 1) + tl.load(of + 3 * width, inside),
             cell + row * width + unit,
             hidden + row * hidden_stride + unit,
             inside,
@@ -158,111 +181,129 @@ def _lstm(
 
 
 @triton.jit
+def _joined(x, y, place, x_width, n):
+    """Numbers of [x | y], which has n."""
+    values = tl.load(x + place, place < x_width, 0.0).to(tl.float32)
+    in_y = (place >= x_width) & (place < n)
+    return values + tl.load(y + place - x_width, in_y, 0.0).to(tl.float32)
+
+
+@triton.jit
 def _product(
-    x, y, weight, bias, out, x_width, n, m, x_stride, y_stride, out_stride,
-    BLOCK: tl.constexpr, CHUNK: tl.constexpr,
+    x, y, weight, bias, out, rows, x_width, n, m, x_stride, y_stride, out_stride,
+    ROWS: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
-    row = tl.program_id(0)
-    output = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    output = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     column = tl.arange(0, CHUNK)
-    sums = tl.zeros([BLOCK, CHUNK], tl.float32)
-    for start in range(0, n, CHUNK):
-        place = start + column
-        in_y = (place >= x_width) & (place < n)
-        values = tl.load(x + row * x_stride + place, place < x_width, 0.0).to(tl.float32)
-        values += tl.load(y + row * y_stride + place - x_width, in_y, 0.0).to(tl.float32)
-        inside = (output < m)[:, None] & (place < n)[None, :]
-        tile = tl.load(weight + output[:, None] * n + place[None, :], inside, 0.0)
-        sums += tile.to(tl.float32) * values[None, :]
-    total = tl.sum(sums, 1) + tl.load(bias + output, output < m, 0.0)
-    tl.store(out + row * out_stride + output, total, output < m)
+    inside = output < m
+    weights = weight + output[:, None] * n
+    there = inside[:, None] & (column < n)[None, :]
+    first = tl.load(weights + column[None, :], there, 0.0)
+    if CHAINED:
+        gdc_wait()
+        gdc_launch_dependents()
+    begin = tl.program_id(1) * ROWS
+    for row in range(begin, tl.minimum(begin + ROWS, rows)):
+        of_x, of_y = x + row * x_stride, y + row * y_stride
+        sums = first.to(tl.float32) * _joined(of_x, of_y, column, x_width, n)[None, :]
+        for start in range(CHUNK, n, CHUNK):
+            place = start + column
+            tile = tl.load(weights + place[None, :], inside[:, None] & (place < n)[None, :], 0.0)
+            sums += tile.to(tl.float32) * _joined(of_x, of_y, place, x_width, n)[None, :]
+        total = tl.sum(sums, 1) + tl.load(bias + output, inside, 0.0)
+        tl.store(out + row * out_stride + output, total, inside)
 
 
 @triton.jit
 def _prenet(
-    frame, first, second, masks, out,
-    n, width, frame_stride, masks_stride, out_stride,
-    WIDTH: tl.constexpr, BLOCK: tl.constexpr,
+    sums, weight, masks, out, width, sums_stride, masks_stride, out_stride,
+    WIDTH: tl.constexpr, BLOCK: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0)
+    output = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     unit = tl.arange(0, WIDTH)
-    inside = unit < width
-    sums = tl.zeros([BLOCK, WIDTH], tl.float32)
-    for start in range(0, n, BLOCK):
-        place = start + tl.arange(0, BLOCK)
-        values = tl.load(frame + row * frame_stride + place, place < n, 0.0)
-        there = (place < n)[:, None] & inside[None, :]
-        tile = tl.load(first + place[:, None] * width + unit[None, :], there, 0.0)
-        sums += tile.to(tl.float32) * values[:, None]
+    inside, there = unit < width, output < width
+    tile = tl.load(
+        weight + output[:, None] * width + unit[None, :], there[:, None] & inside[None, :], 0.0
+    )
     mask = masks + row * masks_stride
-    x = tl.maximum(tl.sum(sums, 0), 0.0) * tl.load(mask + unit, inside, 0.0).to(tl.float32)
-    for start in range(0, width, BLOCK):
-        output = start + tl.arange(0, BLOCK)
-        there = (output < width)[:, None] & inside[None, :]
-        tile = tl.load(second + output[:, None] * width + unit[None, :], there, 0.0)
-        y = tl.maximum(tl.sum(tile.to(tl.float32) * x[None, :], 1), 0.0)
-        y *= tl.load(mask + width + output, output < width, 0.0).to(tl.float32)
-        target = out + row * out_stride + output
-        tl.store(target, y.to(out.dtype.element_ty), output < width)
+    first = tl.load(mask + unit, inside, 0.0).to(tl.float32)
+    second = tl.load(mask + width + output, there, 0.0).to(tl.float32)
+    if CHAINED:
+        gdc_wait()
+        gdc_launch_dependents()
+    x = tl.maximum(tl.load(sums + row * sums_stride + unit, inside, 0.0), 0.0) * first
+    y = tl.maximum(tl.sum(tile.to(tl.float32) * x[None, :], 1), 0.0) * second
+    tl.store(out + row * out_stride + output, y.to(out.dtype.element_ty), there)
 
 
 @triton.jit
-def _attend(
-    query, keys, memory, lengths, constrained, history,
-    location, score, context, alignment, T, context_stride,
-    TAPS: tl.constexpr, D: tl.constexpr, E: tl.constexpr, AHEAD: tl.constexpr,
-    D_BLOCK: tl.constexpr, INPUTS: tl.constexpr, E_BLOCK: tl.constexpr, BLOCK: tl.constexpr,
-    READ: tl.constexpr, ROW: tl.constexpr, PRECISION: tl.constexpr,
+def _energies(
+    query, keys, lengths, constrained, history, location, score, energies, T,
+    TAPS: tl.constexpr, D: tl.constexpr, AHEAD: tl.constexpr, D_BLOCK: tl.constexpr,
+    INPUTS: tl.constexpr, BLOCK: tl.constexpr, ROW: tl.constexpr, PRECISION: tl.constexpr,
+    CHAINED: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0)
+    t = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     last = history + row * 2 * T
-    weights = alignment + row * T
     whole = tl.arange(0, ROW)
-    known = tl.load(last + whole, whole < T, -1.0)
 
     # Where it may attend.
     held = tl.load(constrained + row) != 0
-    place = tl.argmax(known, 0)
+    place = tl.argmax(tl.load(last + whole, whole < T, -1.0), 0)
     length = tl.load(lengths + row)
     begin = tl.where(held, place, 0)
     end = tl.where(held, tl.minimum(place + AHEAD + 1, length), length)
 
-    # Energies, for the time being where the weights will be.
-    d = tl.arange(0, D_BLOCK)
-    asked = tl.load(query + row * D + d, d < D, 0.0)
+    d, j = tl.arange(0, D_BLOCK), tl.arange(0, INPUTS)
     scores = tl.load(score + d, d < D, 0.0)
-    j = tl.arange(0, INPUTS)
     real = (j < 2 * TAPS)[:, None] & (d < D)[None, :]
     filters = tl.load(location + j[:, None] * D + d[None, :], real, 0.0)
-    for start in range(begin, end, BLOCK):
-        t = start + tl.arange(0, BLOCK)
-        seen = t[:, None] + (j % TAPS)[None, :] - TAPS // 2
-        there = (seen >= 0) & (seen < T) & (j < 2 * TAPS)[None, :]
-        windows = tl.load(last + (j // TAPS)[None, :] * T + seen, there, 0.0)
-        compared = tl.dot(windows, filters, input_precision=PRECISION)
-        there = (t < end)[:, None] & (d < D)[None, :]
-        key = tl.load(keys + (row * T + t)[:, None] * D + d[None, :], there, 0.0)
-        compared = _tanh(compared + key.to(tl.float32) + asked[None, :])
-        tl.store(weights + t, tl.sum(compared * scores[None, :], 1), t < end)
-    tl.debug_barrier()  # what threads wrote is read by others
+    seen = t[:, None] + (j % TAPS)[None, :] - TAPS // 2
+    there = (seen >= 0) & (seen < T) & (j < 2 * TAPS)[None, :]
+    windows = tl.load(last + (j // TAPS)[None, :] * T + seen, there, 0.0)
+    there = (t < end)[:, None] & (d < D)[None, :]
+    key = tl.load(keys + (row * T + t)[:, None] * D + d[None, :], there, 0.0)
+    known = tl.dot(windows, filters, input_precision=PRECISION) + key.to(tl.float32)
+    if CHAINED:
+        gdc_wait()
+        gdc_launch_dependents()
+    asked = tl.load(query + row * D + d, d < D, 0.0)
+    energy = tl.sum(_tanh(known + asked[None, :]) * scores[None, :], 1)
+    energy = tl.where((t >= begin) & (t < end), energy, -float("inf"))
+    tl.store(energies + row * T + t, energy, t < T)
 
-    heard = (whole >= begin) & (whole < end)
-    energies = tl.load(weights + whole, heard, -float("inf"))
-    powers = tl.exp(energies - tl.max(energies, 0))
-    new = powers / tl.sum(powers, 0)
-    total = tl.load(last + T + whole, whole < T, 0.0) + new
-    tl.debug_barrier()
-    tl.store(weights + whole, new, whole < T)
-    tl.store(last + whole, new, whole < T)
-    tl.store(last + T + whole, total, whole < T)
-    tl.debug_barrier()
 
-    e = tl.arange(0, E_BLOCK)
-    sums = tl.zeros([E_BLOCK], tl.float32)
-    for start in range(begin, end, READ):
+@triton.jit
+def _context(
+    energies, memory, lengths, history, context, alignment, T, context_stride,
+    E: tl.constexpr, BLOCK: tl.constexpr, READ: tl.constexpr, ROW: tl.constexpr,
+    CHAINED: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    whole = tl.arange(0, ROW)
+    length = tl.load(lengths + row)
+    if CHAINED:
+        gdc_wait()
+        gdc_launch_dependents()
+    energy = tl.load(energies + row * T + whole, whole < T, -float("inf"))
+    most = tl.max(energy, 0)
+    powers = tl.exp(energy - most)
+    total = tl.sum(powers, 0)
+    if tl.program_id(1) == 0:
+        weights = powers / total
+        last = history + row * 2 * T + whole
+        tl.store(alignment + row * T + whole, weights, whole < T)
+        tl.store(last + T, tl.load(last + T, whole < T, 0.0) + weights, whole < T)
+        tl.store(last, weights, whole < T)
+
+    e = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    sums = tl.zeros([BLOCK], tl.float32)
+    for start in range(0, length, READ):
         t = start + tl.arange(0, READ)
-        share = tl.load(weights + t, t < end, 0.0)
-        there = (t < end)[:, None] & (e < E)[None, :]
+        share = tl.exp(tl.load(energies + row * T + t, t < length, -float("inf")) - most) / total
+        there = (t < length)[:, None] & (e < E)[None, :]
         values = tl.load(memory + (row * T + t)[:, None] * E + e[None, :], there, 0.0)
         sums += tl.sum(values.to(tl.float32) * share[:, None], 0)
     tl.store(context + row * context_stride + e, sums.to(context.dtype.element_ty), e < E)

@@ -24,16 +24,6 @@ _OLDEST = (8, 0)  # compute capability that Triton is made for
 
 
 @dataclass(frozen=True)
-class PrenetWeights:
-    """The two layers of the prenet, as a kernel reads them in whole lines."""
-
-    first: Tensor
-    """By its input: (n, P)."""
-    second: Tensor
-    """By its output: (P, P)."""
-
-
-@dataclass(frozen=True)
 class LSTMWeights:
     """An LSTM's, those of what comes in and of its own output in one."""
 
@@ -67,6 +57,8 @@ class Attended:
     """1 for texts that are read strictly onwards, else 0: (B,), int32."""
     history: Tensor
     """The last weights and the sum of all so far: (B, 2, T), float32."""
+    energies: Tensor
+    """A place for those of a step: (B, T), float32."""
 
 
 class Parts(Protocol):
@@ -75,8 +67,11 @@ class Parts(Protocol):
     What is stored in half precision is read as it is, and rounded where it is stored.
     """
 
-    def prenet(self, frame: Tensor, weights: PrenetWeights, masks: Tensor, out: Tensor) -> None:
-        """Frames (B, n) to `out` (B, P), each layer times its dropout mask of (B, 2, P)."""
+    def prenet(self, sums: Tensor, weight: Tensor, masks: Tensor, out: Tensor) -> None:
+        """The sums (B, P) of the prenet's first layer to `out` (B, P), through the second (P, P).
+
+        Each layer is times its dropout mask of (B, 2, P).
+        """
 
     def lstm(
         self, x: Tensor, weights: LSTMWeights, sums: Tensor, cell: Tensor, hidden: Tensor
@@ -103,10 +98,10 @@ class Parts(Protocol):
 class PlainParts:
     """Without kernels of ours: what they are tested against, and what runs where there are none."""
 
-    def prenet(self, frame: Tensor, weights: PrenetWeights, masks: Tensor, out: Tensor) -> None:
+    def prenet(self, sums: Tensor, weight: Tensor, masks: Tensor, out: Tensor) -> None:
         """See `Parts`."""
-        x = F.relu(frame @ weights.first.float()) * masks[:, 0]
-        out.copy_(F.relu(x @ weights.second.float().T) * masks[:, 1])
+        x = F.relu(sums) * masks[:, 0]
+        out.copy_(F.relu(x @ weight.float().T) * masks[:, 1])
 
     def lstm(
         self, x: Tensor, weights: LSTMWeights, sums: Tensor, cell: Tensor, hidden: Tensor

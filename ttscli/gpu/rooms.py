@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ttscli.core.configs import WINDOW
 from ttscli.gpu.graphs import Recorder
-from ttscli.gpu.parts import Attended, AttentionWeights, LSTMWeights, Parts, PrenetWeights
+from ttscli.gpu.parts import Attended, AttentionWeights, LSTMWeights, Parts
 
 _SYMBOLS = 32  # texts are filled up to multiples of
 _MOST_BYTES = 1 << 30  # that rooms which wait for the next batch take
@@ -31,8 +31,8 @@ class StepWeights:
     neighbouring parts of it.
     """
 
-    prenet: PrenetWeights
-    """Of both layers."""
+    prenet: Tensor
+    """Of its second layer: (P, P)."""
     attention_rnn: LSTMWeights
     """Reads [prenet | attention hidden | context]."""
     query: Tensor
@@ -44,9 +44,12 @@ class StepWeights:
     decoder_rnn: LSTMWeights
     """Reads [attention hidden | context | decoder hidden]."""
     output: Tensor
-    """Frames and gate, of [context | decoder hidden]: (n, E + H)."""
+    """Of [context | decoder hidden]: (n + P, E + H).
+
+    Frames and gate, then the sums of the prenet's first layer, which are linear in the frames.
+    """
     output_bias: Tensor
-    """(n,), float32."""
+    """(n + P,), float32."""
     gate_threshold: float
     """Speech ends where the gate's probability rises above this."""
     tail: int
@@ -55,7 +58,7 @@ class StepWeights:
     @property
     def widths(self) -> tuple[int, int, int, int]:
         """P, A, E and H."""
-        P, H = len(self.prenet.second), len(self.decoder_rnn.weight) // 4
+        P, H = len(self.prenet), len(self.decoder_rnn.weight) // 4
         A = len(self.attention_rnn.weight) // 4
         return P, A, self.output.shape[1] - H, H
 
@@ -98,11 +101,14 @@ class Room:
             lengths=torch.ones(rows, dtype=torch.int32, device=device),
             constrained=torch.zeros(rows, dtype=torch.int32, device=device),
             history=torch.zeros(rows, 2, symbols, device=device),
+            energies=torch.zeros(rows, symbols, device=device),
         )
         self.masks = like.new_zeros(steps, rows, 2, P)
         """The prenet's dropout in the steps of a run, 0 or 2."""
-        self.outputs = torch.zeros(steps + 1, rows, len(weights.output), device=device)
-        """Frames and gate: of the step before a run, then of its own."""
+        self._made = torch.zeros(steps + 1, rows, len(weights.output), device=device)
+        """All outputs: of the step before a run, then of its own."""
+        self.outputs = self._made[1:, :, :-P]
+        """Frames and gate in the steps of a run: (k, B, n)."""
         self.alignments = torch.zeros(steps, rows, symbols, device=device)
         """Attention weights in the steps of a run."""
         self.ends = torch.zeros(2, rows, dtype=torch.int64, device=device)
@@ -125,12 +131,12 @@ class Room:
         """All that goes with a text from step to step, by rows."""
         a = self.attended
         return [
-            *self.states, self.attention_cell, self.decoder_cell, self.outputs[-1],
+            *self.states, self.attention_cell, self.decoder_cell, self._made[-1],
             self._at_the_end, a.memory, a.keys, a.lengths, a.constrained, a.history,
         ]  # fmt: skip
 
     def _buffers(self) -> list[Tensor]:
-        return [*self._moving(), self.outputs, self.alignments, *self._sums, self._query]
+        return [*self._moving(), self._made, self.alignments, *self._sums, self._query]
 
     def enter(self, memory: Tensor, keys: Tensor, lengths: Tensor, constrained: Tensor) -> None:
         """Begin with texts: memory (n, T, E), keys (n, T, D), lengths (n,), constrained (n,)."""
@@ -154,7 +160,7 @@ class Room:
         self._run()
 
     def _steps(self) -> None:
-        self.outputs[0] = self.outputs[-1]
+        self._made[0] = self._made[-1]
         for i in range(self.steps):
             self._step(i)
         self._look()
@@ -169,21 +175,21 @@ class Room:
             new[:, P + A : P + A + E],
             old[:, P + A + E :],
         )
-        frames, nothing = self.outputs[i][:, : len(w.prenet.first)], attention[:, :0]
-        parts.prenet(frames, w.prenet, self.masks[i], old[:, :P])
+        nothing = attention[:, :0]
+        parts.prenet(self._made[i][:, -P:], w.prenet, self.masks[i], old[:, :P])
         sums, decoder_sums = self._sums
         parts.lstm(old[:, : P + A + E], w.attention_rnn, sums, self.attention_cell, attention)
         parts.product(attention, nothing, w.query, w.query_bias, self._query)
         parts.attend(self._query, w.attention, self.attended, context, self.alignments[i])
         parts.lstm(new[:, P:], w.decoder_rnn, decoder_sums, self.decoder_cell, hidden)
-        parts.product(context, hidden, w.output, w.output_bias, self.outputs[i + 1])
+        parts.product(context, hidden, w.output, w.output_bias, self._made[i + 1])
 
     def _look(self) -> None:
         """Find out who has ended, as `core.tacotron2_layers.reading_ends` does.
 
         A text that is held to its order does not leave the last symbol: to count is enough.
         """
-        a, outputs = self.attended, self.outputs[1:]
+        a, outputs = self.attended, self.outputs
         fired = torch.sigmoid(outputs[..., -1]) > self._weights.gate_threshold
         left = a.lengths - 1 - self.alignments.argmax(2)
         waited = self._at_the_end + (left == 0).cumsum(0)

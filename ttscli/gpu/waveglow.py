@@ -15,14 +15,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from ttscli.core.configs import WaveGlowConfig
 from ttscli.core.waveglow import WaveGlow as CoreWaveGlow
 from ttscli.devices import processors
 from ttscli.gpu.captured import CapturedSteps, Step
-from ttscli.gpu.coupling_net import CouplingNet, Products, choose_products
+from ttscli.gpu.flows import MakeFlow, choose_flow, folded_flows
 from ttscli.gpu.graphs import Recorder
 from ttscli.gpu.tape import Tape, lay
 
@@ -38,7 +36,7 @@ class WaveGlow:
         precision: of products and hidden states: fp32, fp16 or bf16. The 1x1 convolutions'
             inverses, the scales and the audio are float32.
         window: frames that are computed at once, at most.
-        products: how products are computed; the quickest way if None.
+        flow: makes a flow of its weights; the quickest way if None.
         graphs: whether the steps of common lengths are captured as CUDA graphs.
     """
 
@@ -49,44 +47,33 @@ class WaveGlow:
         precision: str = "fp32",
         *,
         window: int = _WINDOW,
-        products: Products | None = None,
+        flow: MakeFlow | None = None,
         graphs: bool = True,
     ) -> None:
         self.config = c = core.config
         self.window, self.dtype = window, DTYPES[precision]
-        tensors = core.state_dict()
-        weight, bias = tensors["upsample.weight"], tensors["upsample.bias"]
-        self.device = weight.device
-        upsampling, upsampling_bias = _upsampling(c, weight), bias.repeat_interleave(c.n_group)
-        self.taps = len(upsampling) // c.n_mel_channels
-        self.couplings = [
-            CouplingNet(tensors, f"couplings.{k}.", upsampling, upsampling_bias, self.dtype)
-            for k in range(c.n_flows)
-        ]
-        weights = [tensors[f"invertible.{k}.weight"].cpu().double() for k in range(c.n_flows)]
-        self.inverses = [torch.linalg.inv(w).T.float().to(self.device) for w in weights]
-        groups = sum(layer.reach for layer in self.couplings[0].layers)
-        self.reach = -(-groups // c.groups_per_frame)
-        """Frames on each side that a frame of a coupling's result depends on."""
-        self.gap = max(self.taps - 1, -(-self.couplings[0].margin // c.groups_per_frame))
+        self.device = core.get_parameter("upsample.weight").device
+        folded = folded_flows(core)
+        first = next(folded)
+        mels = len(first.conditioning)
+        self.taps = mels // c.n_mel_channels
+        self.reach = -(-sum(layer.reach for layer in first.layers) // c.groups_per_frame)
+        """Frames on each side that a frame of a flow's result depends on."""
+        self.gap = max(self.taps - 1, -(-first.margin // c.groups_per_frame))
         """Frames between rows, for which neither the convolutions nor the upsampling reach."""
-        with torch.cuda.device_of(weight):  # type: ignore[no-untyped-call]  # torch's own
-            self._use(products or choose_products(self.device, self.dtype, c, self._try))
+
+        def trial(make: MakeFlow) -> None:
+            """Undo the first flow of a frame of silence."""
+            rows = torch.zeros(c.groups_per_frame, c.n_group, device=self.device)
+            mel = torch.zeros(1, mels, device=self.device, dtype=self.dtype)
+            make(first, self.dtype)(rows, mel, torch.ones(len(rows), device=self.device))
+
+        with torch.cuda.device_of(first.bias):  # type: ignore[no-untyped-call]  # torch's own
+            make = flow or choose_flow(self.device, self.dtype, c, trial)
+            self.flows = [make(each, self.dtype) for each in (first, *folded)]
         self.step: Step = self._undo
         if graphs and self.device.type == "cuda":
             self.step = CapturedSteps(self._undo, Recorder(self.device).record)
-
-    def _use(self, products: Products) -> None:
-        for net in self.couplings:
-            net.products = products
-
-    def _try(self, products: Products) -> None:
-        """Undo the first flow of a frame of silence with these products."""
-        self._use(products)
-        rows = self.config.groups_per_frame
-        mel = torch.zeros(1, len(self.couplings[0].conditioning), device=self.device)
-        x = torch.zeros(rows, self.config.n_group, device=self.device)
-        self._undo(0, x, mel.to(self.dtype), torch.ones(rows, device=self.device))
 
     def draw(self, frames: Sequence[int], generators: Sequence[Generator]) -> list[list[Tensor]]:
         """The unscaled noise of rows of so many frames, each from its own generator.
@@ -147,12 +134,7 @@ class WaveGlow:
 
     def _undo(self, k: int, x: Tensor, mel: Tensor, mask: Tensor) -> Tensor:
         """Flow k undone: of the last channels of x (R, G), the others stay."""
-        n = self.config.flow_channels[k]
-        early, unchanged, changed = x.tensor_split((x.shape[1] - n, x.shape[1] - n // 2), 1)
-        shift, log_scale = self.couplings[k](unchanged, mel, mask).chunk(2, 1)
-        restored = (changed - shift) * (-log_scale).exp()
-        mixed = torch.cat([unchanged, restored], 1) @ self.inverses[k]
-        return torch.cat([early, mixed.masked_fill_(mask[:, None] == 0, 0)], 1)
+        return self.flows[k](x, mel, mask)
 
     def _written(self, tape: Tape, mels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """What each frame of the tape is conditioned on (F, taps * M), and the mask (F * P,)."""
@@ -194,18 +176,3 @@ class WaveGlow:
             groups = mel.shape[1] * c.groups_per_frame
             if [tuple(draw.shape) for draw in draws] != [(n, groups) for n in c.noise_channels]:
                 raise ValueError("noise must be draws of the shapes that `draw` gives")
-
-
-def _upsampling(config: WaveGlowConfig, weight: Tensor) -> Tensor:
-    """The transposed convolution and the squeeze of its result, as one map.
-
-    From a frame and those before it that reach into it, (taps * M), to the condition of each of
-    the frame's groups: (taps * M, P, M * G).
-    """
-    n_mels, hop = config.n_mel_channels, config.hop_length
-    taps = -(-config.upsample_kernel_size // hop)
-    weight = F.pad(weight, (0, taps * hop - weight.shape[2]))
-    split = weight.view(n_mels, n_mels, taps, config.groups_per_frame, config.n_group)
-    return split.permute(2, 0, 3, 1, 4).reshape(
-        taps * n_mels, config.groups_per_frame, n_mels * config.n_group
-    )
