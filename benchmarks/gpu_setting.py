@@ -43,7 +43,7 @@ class Sizes:
     """Of the vocoders."""
     layers: int = 8
     """Of each of their coupling nets."""
-    windows: tuple[int, ...] = (256, 512, 1024, 2048, 4096)
+    windows: tuple[int, ...] = (512, 1024, 2048)
     """Frames that WaveGlow computes at once."""
     symbols: int = 128
     """Of each text."""

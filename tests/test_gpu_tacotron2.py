@@ -24,7 +24,7 @@ from ttscli.checkpoints import load_tacotron2
 from ttscli.core import tacotron2 as core
 from ttscli.core.configs import Tacotron2Config
 from ttscli.devices import SlowerWarning
-from ttscli.gpu.decoder import Decoder
+from ttscli.gpu.decoder import Decoder, try_parts
 from ttscli.gpu.parts import (
     Attended,
     AttentionWeights,
@@ -488,6 +488,32 @@ def test_kernels_that_fail_their_trial_are_not_chosen(monkeypatch: pytest.Monkey
     assert isinstance(choose_parts(torch.device("cpu"), lambda parts: None), PlainParts)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     assert isinstance(choose_parts(device, lambda parts: None), PlainParts)
+
+
+class Wrong(PlainParts):
+    """What a kernel may come to that compiles and runs."""
+
+    factor = 1.2
+
+    def attend(self, *arguments: Any) -> None:
+        super().attend(*arguments)
+        arguments[3].mul_(self.factor)  # the context
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+def test_kernels_that_are_wrong_fail_their_trial(precision: str) -> None:
+    weights = Tacotron2(random_model(QUARTER), "cpu", precision).decoder.rooms._make[0]
+    try_parts(weights, PlainParts())
+    broken = Wrong()
+    broken.factor = float("nan")
+    for parts in (Wrong(), broken):
+        with pytest.raises(ArithmeticError, match="its results differ by"):
+            try_parts(weights, parts)
+
+
+def test_kernels_in_the_interpreter_pass_their_trial(fused: Parts) -> None:
+    if DEVICE == "cpu":
+        try_parts(Tacotron2(random_model(TINY), "cpu").decoder.rooms._make[0], fused)
 
 
 @pytest.mark.gpu

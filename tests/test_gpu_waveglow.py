@@ -34,7 +34,7 @@ from ttscli.devices import SlowerWarning
 from ttscli.gpu import flows
 from ttscli.gpu.captured import MOST_FRAMES, SHORT, CapturedSteps
 from ttscli.gpu.denoiser import Denoiser
-from ttscli.gpu.flows import FoldedFlow, MakeFlow, RowFlow, folded_flows
+from ttscli.gpu.flows import FoldedFlow, MakeFlow, RowFlow, folded_flows, try_flow
 from ttscli.gpu.graphs import Recorder
 from ttscli.gpu.tape import lay
 from ttscli.gpu.vocoder import WaveGlowVocoder
@@ -263,6 +263,24 @@ class TestChoice:
     @staticmethod
     def broken(flow: FoldedFlow, dtype: torch.dtype) -> RowFlow:
         raise RuntimeError("no C compiler")
+
+    @staticmethod
+    def wrong(flow: FoldedFlow, dtype: torch.dtype) -> RowFlow:
+        return RowFlow(replace(flow, bias=flow.bias + 0.2), dtype)
+
+    @staticmethod
+    def no_number(flow: FoldedFlow, dtype: torch.dtype) -> RowFlow:
+        return RowFlow(replace(flow, bias=flow.bias * math.nan), dtype)
+
+    @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+    @pytest.mark.parametrize("name", CORES)
+    def test_what_is_wrong_fails(self, name: str, precision: str) -> None:
+        core, dtype = CORES[name], DTYPES[precision]
+        for flow in folded_flows(core):
+            try_flow(flow, core.config.n_group, dtype, RowFlow)
+            for wrong in (self.wrong, self.no_number):
+                with pytest.raises(ArithmeticError, match="its results differ by"):
+                    try_flow(flow, core.config.n_group, dtype, wrong)
 
     def choose(self, monkeypatch: pytest.MonkeyPatch, **ways: MakeFlow) -> WaveGlow:
         ways = {"fused layers": self.broken, **ways}

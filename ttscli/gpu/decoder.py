@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -18,11 +19,13 @@ from ttscli.core import tacotron2_layers as core
 from ttscli.core.configs import TAIL, Tacotron2Config
 from ttscli.core.tacotron2 import MASK_CHUNK
 from ttscli.gpu.graphs import Recorder
-from ttscli.gpu.parts import AttentionWeights, LSTMWeights, Parts, choose_parts
+from ttscli.gpu.parts import AttentionWeights, LSTMWeights, Parts, PlainParts, choose_parts
 from ttscli.gpu.rooms import Room, Rooms, StepWeights, room_size
 from ttscli.gpu.transfer import Sent
+from ttscli.gpu.trial import Random, compare
 
 _TRIED = (1, 8)  # rows, for which there may be different kernels
+_TRIAL_STEPS = 4
 STEPS = 32
 """Decoder steps of a run, after which it is looked who has ended."""
 
@@ -89,12 +92,8 @@ class Decoder:
         self._keys = decoder.attention.memory.weight.detach().to(device, dtype, copy=True)
         self._device = device
 
-        def trial(parts: Parts) -> None:
-            for rows in _TRIED:
-                Room(weights, parts, rows, symbols=128, steps=2, recorder=None).run()
-
         recorder = Recorder(device) if graphs and device.type == "cuda" else None
-        self.parts = parts or choose_parts(device, trial)
+        self.parts = parts or choose_parts(device, partial(try_parts, weights))
         self.rooms = Rooms(weights, self.parts, steps, recorder)
 
     def decode(self, texts: Texts, check: Callable[[], None] = lambda: None) -> Decoded:
@@ -140,6 +139,34 @@ class Decoder:
         smaller.take_over(room, crew.slots)
         crew.move()
         return smaller
+
+
+@torch.inference_mode()
+def try_parts(weights: StepWeights, parts: Parts) -> None:
+    """Read some random texts with them, and in plain torch.
+
+    Raises:
+        ArithmeticError: they say something else.
+    """
+    symbols, (P, _, E, _) = 100, weights.widths
+    random = Random(weights.output)
+    for rows in _TRIED:
+        lengths, held = (
+            torch.tensor([one] * rows, dtype=torch.int32, device=weights.output.device)
+            for one in (symbols - 3, 1)
+        )
+        memory, keys = random(rows, symbols, E), random(rows, symbols, len(weights.query))
+        masks = 2 * (random(_TRIAL_STEPS, rows, 2, P) > 0)
+        said = []
+        for each in (PlainParts(), parts):
+            room = Room(weights, each, rows, symbols, _TRIAL_STEPS, recorder=None)
+            room.enter(memory, keys, lengths, held)
+            room.attended.constrained[1::2] = 0
+            room.masks.copy_(masks)
+            room.run()
+            said.append([room.outputs, room.alignments])
+        for plain, ours in zip(*said, strict=True):
+            compare(ours, plain, weights.output.dtype)
 
 
 class _Crew:

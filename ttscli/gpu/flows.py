@@ -25,6 +25,7 @@ from torch import Tensor
 from ttscli.core.configs import FlowSizes, WaveGlowConfig
 from ttscli.core.waveglow import WaveGlow as CoreWaveGlow
 from ttscli.devices import SlowerWarning
+from ttscli.gpu.trial import Random, compare
 
 Tensors: TypeAlias = Mapping[str, Tensor]
 Gate: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -223,6 +224,28 @@ class RowFlow:
 def padded(channels: int) -> int:
     """The power of two that a narrow matrix's channels are padded to."""
     return max(_FEWEST, 1 << (channels - 1).bit_length())
+
+
+def try_flow(flow: FoldedFlow, channels: int, dtype: torch.dtype, make: MakeFlow) -> None:
+    """Undo a flow of random frames in a way, and in plain torch in single precision.
+
+    Args:
+        flow: what it is made of.
+        channels: G.
+        dtype: of the way's products.
+        make: makes the way.
+
+    Raises:
+        ArithmeticError: it comes to something else.
+    """
+    frames, (mels, groups) = 40, flow.conditioning.shape[:2]
+    random = Random(flow.bias)
+    mask = torch.ones(frames, groups, device=flow.bias.device)
+    mask[10:13] = 0
+    mask = mask.flatten()
+    x, mel = random(frames * groups, channels) * mask[:, None], 2 * random(frames, mels) - 5
+    plain = RowFlow(flow, torch.float32)(x, mel, mask)
+    compare(make(flow, dtype)(x, mel.to(dtype), mask), plain, dtype)
 
 
 def choose_flow(

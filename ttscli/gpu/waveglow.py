@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import torch
 from torch import Generator, Tensor
@@ -20,7 +21,7 @@ from torch import Generator, Tensor
 from ttscli.core.waveglow import WaveGlow as CoreWaveGlow
 from ttscli.devices import processors
 from ttscli.gpu.captured import CapturedSteps, Step
-from ttscli.gpu.flows import MakeFlow, choose_flow, folded_flows
+from ttscli.gpu.flows import MakeFlow, choose_flow, folded_flows, try_flow
 from ttscli.gpu.graphs import Recorder
 from ttscli.gpu.tape import Tape, lay
 
@@ -62,12 +63,7 @@ class WaveGlow:
         self.gap = max(self.taps - 1, -(-first.margin // c.groups_per_frame))
         """Frames between rows, for which neither the convolutions nor the upsampling reach."""
 
-        def trial(make: MakeFlow) -> None:
-            """Undo the first flow of a frame of silence."""
-            rows = torch.zeros(c.groups_per_frame, c.n_group, device=self.device)
-            mel = torch.zeros(1, mels, device=self.device, dtype=self.dtype)
-            make(first, self.dtype)(rows, mel, torch.ones(len(rows), device=self.device))
-
+        trial = partial(try_flow, first, c.n_group, self.dtype)
         with torch.cuda.device_of(first.bias):  # type: ignore[no-untyped-call]  # torch's own
             make = flow or choose_flow(self.device, self.dtype, c, trial)
             self.flows = [make(each, self.dtype) for each in (first, *folded)]

@@ -1,0 +1,42 @@
+"""Whether a quick way computes what the plain one does, on the device where it is to be used.
+
+Kernels are made on each machine, by its own compiler, for its own GPU: what they say there is worth
+more than any test elsewhere.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+_MOST = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 1e-1}
+"""Difference, as a share of the largest number: some times what rounding makes."""
+
+
+class Random:
+    """Normal random numbers of a tensor's type, where it is, the same each time.
+
+    Args:
+        like: the tensor.
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        self._like, self._generator = like, Generator().manual_seed(0)
+
+    def __call__(self, *shape: int) -> Tensor:
+        """Of a shape."""
+        return torch.randn(shape, generator=self._generator).to(self._like)
+
+
+def compare(ours: Tensor, plain: Tensor, dtype: torch.dtype) -> None:
+    """Compare results of the same numbers in a precision.
+
+    Raises:
+        ArithmeticError: they differ by more than rounding explains, or are no numbers.
+    """
+    difference = float((ours.float() - plain.float()).abs().max())
+    largest = float(plain.float().abs().max())
+    if not difference <= _MOST[dtype] * largest:  # nor if it is no number
+        raise ArithmeticError(
+            f"its results differ by {difference:.2g}, the largest is {largest:.2g}"
+        )
