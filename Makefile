@@ -56,7 +56,7 @@ bench-book: .venv/say  ## speak a book of 100,000 words made of LINES, a file wi
 bench-attention: .venv/train  ## count what fails the attention check, what retries mend, what it misses
 	$(BIN)/python benchmarks/attention.py $(if $(LINES),$(LINES)) $(if $(JSON),--json >$(JSON)/attention.json)
 
-bench-precision: .venv/say  ## measure what half precision does to the mel
+bench-precision: .venv/train  ## measure what half precision does to the mel, and to a listener
 	$(BIN)/python benchmarks/precision.py
 
 bench-gpu: .venv/say  ## measure all of it on an NVIDIA GPU

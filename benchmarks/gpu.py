@@ -41,6 +41,8 @@ from ttscli.devices import SlowerWarning
 from ttscli.gpu.denoiser import Denoiser
 from ttscli.gpu.flows import MakeFlow, RowFlow, folded_flows
 from ttscli.gpu.graphs import Recorder
+from ttscli.gpu.tacotron2 import Tacotron2
+from ttscli.gpu.transfer import Sent
 from ttscli.gpu.vocoder import WaveGlowVocoder
 from ttscli.gpu.waveglow import DTYPES, WaveGlow
 
@@ -196,6 +198,47 @@ def waited(setting: Setting, work: Callable[[], object]) -> float:
     return statistics.median(times[2:])
 
 
+def apart(setting: Setting) -> Iterator[Result]:
+    """Where the time of speech goes: what is waited for where each step is waited for."""
+    channels, frames = setting.sizes.channels[0], setting.sizes.frames
+    core, device = setting.waveglows(channels)[0], setting.device
+    model = Tacotron2(setting.tacotron2s()[0], device, "fp16")
+    vocoder, denoiser = WaveGlow(core, "fp16"), Denoiser(CoreDenoiser(bias_spectrum(core)))
+    for batch in (setting.sizes.spoken[0], setting.sizes.spoken[-1]):
+        ids = torch.randint(1, 148, (batch, setting.sizes.symbols), device=device)
+        lengths = torch.full((batch,), setting.sizes.symbols, device=device)
+        made: dict[str, Any] = {}
+
+        def read(ids: Tensor = ids, lengths: Tensor = lengths) -> Any:
+            seeds = [Generator(device).manual_seed(i) for i in range(len(ids))]
+            return model.infer(ids, lengths, generator=seeds, max_steps=frames)
+
+        def draw(batch: int = batch) -> Any:
+            seeds = [Generator().manual_seed(i) for i in range(batch)]
+            return vocoder.draw([frames] * batch, seeds)
+
+        def vocode(made: dict[str, Any] = made) -> Any:
+            return vocoder.infer(list(made["Tacotron 2"].mel[:, :, :frames]), SIGMA, made["noise"])
+
+        def bring(made: dict[str, Any] = made) -> Any:
+            output = made["Tacotron 2"]
+            return Sent([*made["denoiser"], *output.mel, *output.alignments]).wait()
+
+        steps: dict[str, Callable[[], Any]] = {
+            "encoder": partial(model.remember, ids, lengths),
+            "Tacotron 2": read,
+            "noise": draw,
+            f"WaveGlow {channels}": vocode,
+            "denoiser": lambda made=made: denoiser(made[f"WaveGlow {channels}"], DENOISE),
+            "to the CPU": bring,
+        }
+        with torch.inference_mode():
+            for name, step in steps.items():
+                seconds = waited(setting, lambda n=name, s=step, m=made: m.update({n: s()}))
+                yield Result("apart", name, batch, "fp16", "ms", {"ttscli": 1000 * seconds})
+        setting.collect()
+
+
 def graphs(setting: Setting) -> Iterator[Result]:
     """What graphs save: most on short texts."""
     channels = setting.sizes.channels[0]
@@ -274,7 +317,7 @@ def noise(setting: Setting) -> Iterator[Result]:
 
 PARTS: dict[str, Callable[[Setting], Iterator[Result]]] = {
     part.__name__: part
-    for part in (chip, equal, decoder, waveglow, speech, graphs, windows, noise, kernels)
+    for part in (chip, equal, decoder, waveglow, speech, apart, graphs, windows, noise, kernels)
 }
 
 

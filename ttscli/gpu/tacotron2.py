@@ -81,17 +81,22 @@ class Tacotron2:
         generators live. A row whose numbers break ends there, with the broken frames.
         """
         symbols = sequences.shape[1]
-        sequences = F.pad(sequences, (0, -symbols % _MULTIPLE))
         each = [int(length) for length in lengths.tolist()]
         held = [False] * len(each) if constrained is None else constrained.tolist()
         texts = Texts(
-            memory=self._encoder(self._embedding(sequences), lengths),
+            memory=self.remember(sequences, lengths),
             lengths=each,
             limits=[max_steps or self.step_limit(length) for length in each],
             constrained=held,
             generators=row_generators(generator, len(each)) if prenet_dropout else None,
         )
         return self._finish(self.decoder.decode(texts, check), symbols)
+
+    def remember(self, sequences: Tensor, lengths: Tensor) -> Tensor:
+        """What the decoder reads of texts (B, T): (B, T and some more, E)."""
+        sequences = F.pad(sequences, (0, -sequences.shape[1] % _MULTIPLE))
+        memory: Tensor = self._encoder(self._embedding(sequences), lengths)
+        return memory
 
     def _finish(self, decoded: Decoded, symbols: int) -> Tacotron2Output:
         """Apply the postnet within each row's own frames, and repeat steps to frames."""

@@ -224,7 +224,9 @@ def tiles(device: torch.device) -> Tiles:
     """What suits a device."""
     if device.type != "cuda":  # Triton's interpreter
         return INTERPRETED
-    return HOPPER if torch.cuda.get_device_capability(device) >= (9, 0) else OLDER
+    shared: int = torch.cuda.get_device_properties(device).shared_memory_per_block_optin  # type: ignore[attr-defined]  # torch's own
+    able = torch.cuda.get_device_capability(device) >= (9, 0)
+    return HOPPER if able and shared >= 200 << 10 else OLDER
 
 
 def gate(gates: Tensor, bias: Tensor) -> Tensor:
