@@ -47,7 +47,14 @@ from ttscli.gpu.vocoder import WaveGlowVocoder
 from ttscli.gpu.waveglow import DTYPES, WaveGlow
 
 SIGMA, DENOISE = 0.9, 0.01  # the defaults of NVIDIA's inference.py
-CUTS = ((128, 128, 4, 3), (128, 128, 8, 3), (256, 128, 8, 3), (128, 256, 8, 3), (64, 256, 4, 3))
+CUTS = (
+    (128, 128, 4, 2),
+    (128, 128, 4, 3),
+    (128, 128, 8, 3),
+    (256, 128, 8, 3),
+    (128, 256, 8, 3),
+    (64, 256, 4, 3),
+)
 """Of Triton's products: rows and columns of a tile, warps and stages."""
 
 

@@ -55,7 +55,8 @@ def _has_nvidia_driver() -> bool:
 def choose_precision(name: str, device: str) -> str:
     """The precision of this name for a device of torch's, or the reason why it cannot be.
 
-    auto is fp32: what half precision sounds like has not been measured on a GPU.
+    auto is fp32: half precision is not heard, but its rounding depends on what else is in a batch,
+    and that now and then makes a sentence longer or shorter.
     """
     if name not in (*PRECISIONS, "int8"):
         raise UsageError(f"there is no precision {name!r}", todo=f"use {', '.join(PRECISIONS)}")

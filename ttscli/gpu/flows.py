@@ -238,7 +238,7 @@ def try_flow(flow: FoldedFlow, channels: int, dtype: torch.dtype, make: MakeFlow
     Raises:
         ArithmeticError: it comes to something else.
     """
-    frames, (mels, groups) = 40, flow.conditioning.shape[:2]
+    frames, (mels, groups) = 200, flow.conditioning.shape[:2]  # more than a tile has
     random = Random(flow.bias)
     mask = torch.ones(frames, groups, device=flow.bias.device)
     mask[10:13] = 0
