@@ -493,27 +493,62 @@ def test_kernels_that_fail_their_trial_are_not_chosen(monkeypatch: pytest.Monkey
 class Wrong(PlainParts):
     """What a kernel may come to that compiles and runs."""
 
-    factor = 1.2
+    def __init__(self, what: str) -> None:
+        self.what = what
 
-    def attend(self, *arguments: Any) -> None:
-        super().attend(*arguments)
-        arguments[3].mul_(self.factor)  # the context
+    def attend(
+        self, query: Any, weights: Any, attended: Attended, context: Any, alignment: Any
+    ) -> None:
+        if self.what == "lengths":
+            longest = torch.full_like(attended.lengths, attended.memory.shape[1])
+            attended = replace(attended, lengths=longest)
+        if self.what == "order":
+            attended = replace(attended, constrained=torch.zeros_like(attended.constrained))
+        super().attend(query, weights, attended, context, alignment)
+        if self.what == "context":
+            context.mul_(1.1)
+        if self.what == "no number":
+            context[-1, -1] = float("nan")
+
+    def lstm(self, x: Any, weights: Any, sums: Any, cell: Any, hidden: Any) -> None:
+        super().lstm(x, weights, sums, cell, hidden)
+        if self.what == "late":  # as if the next kernel had begun before this one ended
+            hidden[-1, ::2] = 0
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
-def test_kernels_that_are_wrong_fail_their_trial(precision: str) -> None:
-    weights = Tacotron2(random_model(QUARTER), "cpu", precision).decoder.rooms._make[0]
+@pytest.mark.parametrize("what", ["lengths", "order", "context", "no number", "late"])
+def test_kernels_that_are_wrong_fail_their_trial(
+    small: core.Tacotron2, what: str, precision: str
+) -> None:
+    weights = Tacotron2(small, "cpu", precision).decoder.rooms._make[0]
     try_parts(weights, PlainParts())
-    broken = Wrong()
-    broken.factor = float("nan")
-    for parts in (Wrong(), broken):
-        with pytest.raises(ArithmeticError, match="its results differ by"):
-            try_parts(weights, parts)
+    with pytest.raises(ArithmeticError, match="its results differ from plain torch's by"):
+        try_parts(weights, Wrong(what))
 
 
 def test_kernels_in_the_interpreter_pass_their_trial(fused: Parts) -> None:
     if DEVICE == "cpu":
         try_parts(Tacotron2(random_model(TINY), "cpu").decoder.rooms._make[0], fused)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+def test_chained_kernels_wait(
+    small: core.Tacotron2, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that began too early would now and then say something else."""
+    kernels = pytest.importorskip("ttscli.gpu.decoder_kernels")
+    texts = [ids_of(text) for text in (SENTENCE, "Yes.", "Hello world.")]
+    for count in (1, 3):
+        inputs = on_gpu(batch(texts[:count] * count))
+        model = Tacotron2(small, "cuda", precision)
+        runs = [model.infer(**on_gpu(batch(texts[:count] * count))) for _ in range(5)]
+        with monkeypatch.context() as patch:
+            patch.setattr(kernels, "chained", lambda tensor: {"CHAINED": False})
+            runs.append(Tacotron2(small, "cuda", precision).infer(**inputs))
+        for name in FIELDS:
+            assert all(torch.equal(getattr(run, name), getattr(runs[-1], name)) for run in runs)
 
 
 @pytest.mark.gpu

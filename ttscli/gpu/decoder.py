@@ -24,7 +24,7 @@ from ttscli.gpu.rooms import Room, Rooms, StepWeights, room_size
 from ttscli.gpu.transfer import Sent
 from ttscli.gpu.trial import Random, compare
 
-_TRIED = (1, 8)  # rows, for which there may be different kernels
+_TRIED = (1, 2, 8)  # rows, for which there may be different kernels
 _TRIAL_STEPS = 4
 STEPS = 32
 """Decoder steps of a run, after which it is looked who has ended."""
@@ -93,7 +93,7 @@ class Decoder:
         self._device = device
 
         recorder = Recorder(device) if graphs and device.type == "cuda" else None
-        self.parts = parts or choose_parts(device, partial(try_parts, weights))
+        self.parts = parts or choose_parts(device, partial(try_parts, weights, recorder=recorder))
         self.rooms = Rooms(weights, self.parts, steps, recorder)
 
     def decode(self, texts: Texts, check: Callable[[], None] = lambda: None) -> Decoded:
@@ -142,26 +142,30 @@ class Decoder:
 
 
 @torch.inference_mode()
-def try_parts(weights: StepWeights, parts: Parts) -> None:
+def try_parts(weights: StepWeights, parts: Parts, recorder: Recorder | None = None) -> None:
     """Read some random texts with them, and in plain torch.
+
+    Args:
+        weights: of a step.
+        parts: to be tried.
+        recorder: makes a graph of their steps, in which kernels follow each other most closely.
 
     Raises:
         ArithmeticError: they say something else.
     """
-    symbols, (P, _, E, _) = 100, weights.widths
+    symbols, (P, _, E, _) = 128, weights.widths  # rooms are for multiples of 32
     random = Random(weights.output)
     for rows in _TRIED:
         lengths, held = (
-            torch.tensor([one] * rows, dtype=torch.int32, device=weights.output.device)
-            for one in (symbols - 3, 1)
+            torch.tensor(each, dtype=torch.int32, device=weights.output.device)
+            for each in ([symbols // 2 + 7 * row for row in range(rows)], [0, 1] * rows)
         )
         memory, keys = random(rows, symbols, E), random(rows, symbols, len(weights.query))
         masks = 2 * (random(_TRIAL_STEPS, rows, 2, P) > 0)
         said = []
-        for each in (PlainParts(), parts):
-            room = Room(weights, each, rows, symbols, _TRIAL_STEPS, recorder=None)
-            room.enter(memory, keys, lengths, held)
-            room.attended.constrained[1::2] = 0
+        for each, by in ((PlainParts(), None), (parts, recorder)):
+            room = Room(weights, each, rows, symbols, _TRIAL_STEPS, by)
+            room.enter(memory, keys, lengths, held[:rows])
             room.masks.copy_(masks)
             room.run()
             said.append([room.outputs, room.alignments])

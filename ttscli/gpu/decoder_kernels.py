@@ -138,7 +138,7 @@ def _cell(
     _store_cell(i, f, g, o, cell + row * width + unit, target, inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def _lstm(
     x, weight, bias, cell, hidden, rows, n, width, x_stride, hidden_stride,
     UNITS: tl.constexpr, AHEAD: tl.constexpr, CHUNK: tl.constexpr, CHAINED: tl.constexpr,
@@ -188,7 +188,7 @@ def _joined(x, y, place, x_width, n):
     return values + tl.load(y + place - x_width, in_y, 0.0).to(tl.float32)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def _product(
     x, y, weight, bias, out, rows, x_width, n, m, x_stride, y_stride, out_stride,
     ROWS: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr, CHAINED: tl.constexpr,

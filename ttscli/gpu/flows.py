@@ -25,6 +25,7 @@ from torch import Tensor
 from ttscli.core.configs import FlowSizes, WaveGlowConfig
 from ttscli.core.waveglow import WaveGlow as CoreWaveGlow
 from ttscli.devices import SlowerWarning
+from ttscli.gpu.graphs import Recorder
 from ttscli.gpu.trial import Random, compare
 
 Tensors: TypeAlias = Mapping[str, Tensor]
@@ -226,7 +227,13 @@ def padded(channels: int) -> int:
     return max(_FEWEST, 1 << (channels - 1).bit_length())
 
 
-def try_flow(flow: FoldedFlow, channels: int, dtype: torch.dtype, make: MakeFlow) -> None:
+def try_flow(
+    flow: FoldedFlow,
+    channels: int,
+    dtype: torch.dtype,
+    make: MakeFlow,
+    recorder: Recorder | None = None,
+) -> None:
     """Undo a flow of random frames in a way, and in plain torch in single precision.
 
     Args:
@@ -234,6 +241,7 @@ def try_flow(flow: FoldedFlow, channels: int, dtype: torch.dtype, make: MakeFlow
         channels: G.
         dtype: of the way's products.
         make: makes the way.
+        recorder: makes a graph of it, in which kernels follow each other most closely.
 
     Raises:
         ArithmeticError: it comes to something else.
@@ -244,8 +252,13 @@ def try_flow(flow: FoldedFlow, channels: int, dtype: torch.dtype, make: MakeFlow
     mask[10:13] = 0
     mask = mask.flatten()
     x, mel = random(frames * groups, channels) * mask[:, None], 2 * random(frames, mels) - 5
-    plain = RowFlow(flow, torch.float32)(x, mel, mask)
-    compare(make(flow, dtype)(x, mel.to(dtype), mask), plain, dtype)
+    way, given, ours = make(flow, dtype), mel.to(dtype), torch.empty_like(x)
+
+    def work() -> None:
+        ours.copy_(way(x, given, mask))
+
+    (work if recorder is None else recorder.record(work))()
+    compare(ours, RowFlow(flow, torch.float32)(x, mel, mask), dtype)
 
 
 def choose_flow(
@@ -280,7 +293,9 @@ def _quickest_first(
         from ttscli.gpu.waveglow_kernels import gate
     except ImportError:  # Triton comes with torch's CUDA builds, but not on every system
         return
-    # In float32 Triton's products would round to TF32, or take several times as long.
-    if dtype != torch.float32 and sizes.n_channels % 64 == 0:
+    # In float32 Triton's products would round to TF32, or take several times as long; for GPUs
+    # before Ampere it makes products without their matrix units.
+    able = torch.cuda.get_device_capability(device) >= (8, 0)
+    if able and dtype != torch.float32 and sizes.n_channels % 64 == 0:
         yield "fused layers", TiledFlow
     yield "fused gate", partial(RowFlow, gate=gate)

@@ -105,7 +105,9 @@ class Room:
         )
         self.masks = like.new_zeros(steps, rows, 2, P)
         """The prenet's dropout in the steps of a run, 0 or 2."""
-        self._made = torch.zeros(steps + 1, rows, len(weights.output), device=device)
+        n = len(weights.output)
+        made = torch.zeros(steps + 1, rows, -(-n // 4) * 4, device=device)
+        self._made = made[:, :, :n]  # each step begins where kernels like it
         """All outputs: of the step before a run, then of its own."""
         self.outputs = self._made[1:, :, :-P]
         """Frames and gate in the steps of a run: (k, B, n)."""

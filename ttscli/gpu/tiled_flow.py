@@ -98,7 +98,7 @@ class _Layer:
         """(C, C), None in the last layer."""
         self.residual_bias = layer.residual_bias
         """(C,)."""
-        self.skip = F.pad(layer.skip, (0, n - layer.skip.shape[1])).to(dtype)
+        self.skip = F.pad(layer.skip, (0, n - layer.skip.shape[1])).to(dtype).contiguous()
         """(C, N), padded."""
 
 

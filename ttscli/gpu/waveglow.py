@@ -14,6 +14,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain
 
 import torch
 from torch import Generator, Tensor
@@ -63,13 +64,14 @@ class WaveGlow:
         self.gap = max(self.taps - 1, -(-first.margin // c.groups_per_frame))
         """Frames between rows, for which neither the convolutions nor the upsampling reach."""
 
-        trial = partial(try_flow, first, c.n_group, self.dtype)
+        recorder = Recorder(self.device) if graphs and self.device.type == "cuda" else None
+        trial = partial(try_flow, first, c.n_group, self.dtype, recorder=recorder)
         with torch.cuda.device_of(first.bias):  # type: ignore[no-untyped-call]  # torch's own
             make = flow or choose_flow(self.device, self.dtype, c, trial)
-            self.flows = [make(each, self.dtype) for each in (first, *folded)]
+            self.flows = [make(each, self.dtype) for each in chain([first], folded)]
         self.step: Step = self._undo
-        if graphs and self.device.type == "cuda":
-            self.step = CapturedSteps(self._undo, Recorder(self.device).record)
+        if recorder is not None:
+            self.step = CapturedSteps(self._undo, recorder.record)
 
     def draw(self, frames: Sequence[int], generators: Sequence[Generator]) -> list[list[Tensor]]:
         """The unscaled noise of rows of so many frames, each from its own generator.

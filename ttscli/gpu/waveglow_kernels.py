@@ -194,13 +194,19 @@ class Blocks:
     """How a product is cut."""
 
     rows: int
-    """Of a tile."""
+    """Of a tile, or half of them where that leaves less empty."""
     columns: int
     """Of a tile."""
     warps: int
     """That compute a tile."""
     stages: int
     """Of what is loaded ahead."""
+
+    def rows_for(self, frames: int) -> int:
+        """Rows of the tiles of so many frames."""
+        half = self.rows // 2
+        odd = -(-frames // half) % 2 == 1
+        return half if odd and frames < 4 * self.rows else self.rows
 
 
 @dataclass(frozen=True)
@@ -216,7 +222,7 @@ class Tiles:
 
 
 HOPPER = Tiles(Blocks(128, 128, 4, 3), Blocks(128, 128, 4, 3), described=True)
-OLDER = Tiles(Blocks(128, 64, 4, 3), Blocks(128, 64, 4, 3), described=False)
+OLDER = Tiles(Blocks(128, 64, 8, 3), Blocks(128, 64, 8, 3), described=False)
 INTERPRETED = Tiles(Blocks(32, 32, 4, 1), Blocks(32, 32, 4, 1), described=True)
 
 
@@ -264,13 +270,13 @@ def gated(
     """
     width, channels, frames = source.shape[2], acts.shape[1], len(acts) // groups
     blocks, described = tiles.gated, tiles.described
-    columns = _fitting(2 * channels, blocks.columns)
-    _gated[(2 * channels // columns, groups, triton.cdiv(frames, blocks.rows))](
-        _read(source.flatten(0, 1), blocks.rows, INNER, described),
+    rows, columns = blocks.rows_for(frames), _fitting(2 * channels, blocks.columns)
+    _gated[(2 * channels // columns, groups, triton.cdiv(frames, rows))](
+        _read(source.flatten(0, 1), rows, INNER, described),
         _read(kernel, INNER, columns, described),
         bias, acts, frames, source.shape[1], before, dilation,
         GROUPS=groups, WIDTH=width, TAPS=taps, MELS=(len(kernel) - taps * width) // groups,
-        CHANNELS=channels, BLOCK_F=blocks.rows, BLOCK_N=columns, BLOCK_K=INNER,
+        CHANNELS=channels, BLOCK_F=rows, BLOCK_N=columns, BLOCK_K=INNER,
         QUICK=acts.is_cuda, DESCRIBED=described, num_warps=blocks.warps,
         num_stages=blocks.stages, **chained(acts),
     )  # fmt: skip
@@ -305,21 +311,22 @@ def add_residual(
     """
     channels, frames = acts.shape[1], len(mask)
     blocks, described = tiles.residual, tiles.described
-    columns, groups = _fitting(channels, blocks.columns), len(acts) // frames
-    read = _read(acts, blocks.rows, INNER, described)
+    rows, columns = blocks.rows_for(frames), _fitting(channels, blocks.columns)
+    groups = len(acts) // frames
+    read = _read(acts, rows, INNER, described)
     matrix = read if residual is None else _read(residual, INNER, columns, described)
     first, start, width = read, matrix, INNER
     if beginning is not None:
         source, weights = beginning
         width = source.shape[2]
-        first = _read(source.flatten(0, 1), blocks.rows, INNER, described)
+        first = _read(source.flatten(0, 1), rows, INNER, described)
         start = _read(weights, INNER, columns, described)
     across = 1 if residual is None else channels // columns
-    _add_residual[(across, groups, triton.cdiv(frames, blocks.rows))](
+    _add_residual[(across, groups, triton.cdiv(frames, rows))](
         read, matrix, bias, _read(skip, INNER, skip.shape[1], described), first, start, mask,
         hidden, skips, frames, hidden.shape[1], before,
         CHANNELS=channels, SKIP=skip.shape[1], WIDTH=width, RESIDUAL=residual is not None,
-        FIRST=beginning is not None, BLOCK_F=blocks.rows, BLOCK_N=columns, BLOCK_K=INNER,
+        FIRST=beginning is not None, BLOCK_F=rows, BLOCK_N=columns, BLOCK_K=INNER,
         DESCRIBED=described, num_warps=blocks.warps, num_stages=blocks.stages, **chained(acts),
     )  # fmt: skip
 
