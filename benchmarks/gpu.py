@@ -37,7 +37,7 @@ from ttscli.core.denoiser import Denoiser as CoreDenoiser
 from ttscli.core.denoiser import bias_spectrum
 from ttscli.core.mel import MelSpectrogram
 from ttscli.cpu.waveglow import WaveGlow as CpuWaveGlow
-from ttscli.devices import SlowerWarning
+from ttscli.errors import SlowerWarning
 from ttscli.gpu.denoiser import Denoiser
 from ttscli.gpu.flows import MakeFlow, RowFlow, folded_flows
 from ttscli.gpu.graphs import Recorder

@@ -12,11 +12,13 @@ import struct
 import subprocess
 import sys
 import termios
+import warnings
 import wave
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +27,7 @@ from commands import COMMAND, ENVIRONMENT, start
 from ttscli import Synthesizer, __version__, cli
 from ttscli.audio import Audio
 from ttscli.console import printable
+from ttscli.errors import SlowerWarning
 
 
 @dataclass(frozen=True)
@@ -220,6 +223,23 @@ def test_verbose(run: Run) -> None:
     assert "voice tiny on cpu in fp32, loaded in" in result.err
     assert "sentence 1, " in result.err
     assert "Traceback" in run("synth", "--verbose", "").err
+
+
+def test_verbose_tells_what_makes_it_slower(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    load = Synthesizer.from_voice
+
+    def slower(*arguments: Any, **options: Any) -> Synthesizer:
+        warnings.warn("no fused layers: there is no compiler", SlowerWarning, stacklevel=1)
+        warnings.warn("what programmers should know", FutureWarning, stacklevel=1)
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(Synthesizer, "from_voice", slower)
+    told = "slower than it could be: no fused layers: there is no compiler\n"
+    with warnings.catch_warnings():
+        shown = run("synth", "--verbose", "Hello.").err
+        assert told in shown and "programmers" not in shown
+    with warnings.catch_warnings():
+        assert run("synth", "Hello.").err == ""
 
 
 def test_output_is_replaced_only_by_a_whole_one(run: Run) -> None:

@@ -23,7 +23,7 @@ from torch.nn.utils.rnn import pad_sequence
 from ttscli.checkpoints import load_tacotron2
 from ttscli.core import tacotron2 as core
 from ttscli.core.configs import Tacotron2Config
-from ttscli.devices import SlowerWarning
+from ttscli.errors import SlowerWarning
 from ttscli.gpu.decoder import Decoder, try_parts
 from ttscli.gpu.parts import (
     Attended,

@@ -23,7 +23,14 @@ from ttscli import options as o
 from ttscli.cli_download import FilesAfterFrom, download
 from ttscli.console import make_reporter, printable, put, say, to_json, wrapped
 from ttscli.counts import counted
-from ttscli.errors import ClosedPipeError, InputError, SpeechError, TTSError, UsageError
+from ttscli.errors import (
+    ClosedPipeError,
+    InputError,
+    SlowerWarning,
+    SpeechError,
+    TTSError,
+    UsageError,
+)
 
 MOST_TEXT = 64 << 20  # bytes: two months of speech
 MOST_NAMED = 12  # failures; the manifest has all
@@ -279,6 +286,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # what libraries tell programmers
+        if "--verbose" in arguments:
+            warnings.simplefilter("default", SlowerWarning)
+            warnings.showwarning = lambda message, *_: say(f"slower than it could be: {message}")
     if _columns() < NARROW:
         app.rich_markup_mode = None
     if isinstance(sys.stdout, TextIOWrapper):

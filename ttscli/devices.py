@@ -17,10 +17,6 @@ RECORDING = threading.Lock()
 """Held while work for a GPU is recorded, which stopping the whole device would end."""
 
 
-class SlowerWarning(RuntimeWarning):
-    """A device refused the fast way, and a slower one is taken."""
-
-
 def choose_device(name: str) -> str:
     """The torch device of this name, or the reason why it cannot be; auto takes an NVIDIA GPU."""
     if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]+)?", name):

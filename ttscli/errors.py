@@ -87,3 +87,7 @@ class LockedError(TTSError):
     """Another run holds the folder or the download."""
 
     exit_code = 8
+
+
+class SlowerWarning(RuntimeWarning):
+    """A device refused the fast way, and a slower one is taken."""

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ttscli.core.configs import FlowSizes, WaveGlowConfig
 from ttscli.core.waveglow import WaveGlow as CoreWaveGlow
-from ttscli.devices import SlowerWarning
+from ttscli.errors import SlowerWarning
 from ttscli.gpu.graphs import Recorder
 from ttscli.gpu.trial import Random, compare
 

@@ -9,7 +9,8 @@ from contextlib import contextmanager, suppress
 
 import torch
 
-from ttscli.devices import RECORDING, SlowerWarning
+from ttscli.devices import RECORDING
+from ttscli.errors import SlowerWarning
 
 
 class Recorder:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ttscli.core.configs import WINDOW
-from ttscli.devices import SlowerWarning
+from ttscli.errors import SlowerWarning
 
 _OLDEST = (8, 0)  # compute capability that Triton is made for
 
