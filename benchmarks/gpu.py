@@ -312,6 +312,29 @@ def ways(setting: Setting) -> Iterator[tuple[str, MakeFlow]]:
             yield f"residual {cut}", partial(TiledFlow, cut=replace(best, residual=Blocks(*cut)))
 
 
+def busiest(setting: Setting) -> Iterator[Result]:
+    """The kernels that the device is busy with longest."""
+    core, sizes = setting.waveglows(setting.sizes.channels[0])[0], setting.sizes
+    model, vocoder = (
+        Tacotron2(setting.tacotron2s()[0], setting.device, "fp16"),
+        WaveGlow(core, "fp16"),
+    )
+    for batch in (sizes.spoken[0], sizes.batches[-1]):
+        ids = torch.randint(1, 148, (batch, sizes.symbols), device=setting.device)
+        lengths = torch.full((batch,), sizes.symbols, device=setting.device)
+        noise = vocoder.draw([sizes.frames] * batch, [Generator().manual_seed(0)] * batch)
+        steps: dict[str, Callable[[], object]] = {
+            "Tacotron 2": partial(model.infer, ids, lengths, max_steps=sizes.frames),
+            "WaveGlow": partial(vocoder.infer, setting.mels(batch), SIGMA, noise),
+        }
+        for what, step in steps.items():
+            for kernel, count, seconds in setting.kernels(step):
+                yield Result(
+                    "busiest", f"{what}: {count} × {kernel}"[:60], batch, "fp16", "ms",
+                    {"ttscli": 1000 * seconds},
+                )  # fmt: skip
+
+
 def noise(setting: Setting) -> Iterator[Result]:
     """Draws per second of the noise of a large batch, on the CPU's threads."""
     count = setting.sizes.spoken[-1]
@@ -324,7 +347,19 @@ def noise(setting: Setting) -> Iterator[Result]:
 
 PARTS: dict[str, Callable[[Setting], Iterator[Result]]] = {
     part.__name__: part
-    for part in (chip, equal, decoder, waveglow, speech, apart, graphs, windows, noise, kernels)
+    for part in (
+        chip,
+        equal,
+        decoder,
+        waveglow,
+        speech,
+        apart,
+        busiest,
+        graphs,
+        windows,
+        noise,
+        kernels,
+    )
 }
 
 

@@ -6,7 +6,7 @@ import copy
 import gc
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 import nvidia
 import torch
 from torch import Generator, Tensor
+from torch.profiler import ProfilerActivity, profile
 
 from ttscli.checkpoints import load_tacotron2, load_waveglow
 from ttscli.core.configs import Tacotron2Config, WaveGlowConfig
@@ -153,6 +154,26 @@ class Setting:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - started
+
+    def kernels(
+        self, work: Callable[[], object], most: int = 8
+    ) -> Iterator[tuple[str, int, float]]:
+        """What the device does longest: a kernel, how often, and seconds of all its runs."""
+        on_gpu = self.device.type == "cuda"
+        for _ in range(3):
+            work()
+        activity = ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU
+        with profile(activities=[activity]) as profiler:
+            self.wall(work)
+
+        def spent(event: Any) -> float:
+            return (
+                float(event.self_device_time_total if on_gpu else event.self_cpu_time_total) / 1e6
+            )
+
+        events = sorted(profiler.key_averages(), key=spent, reverse=True)
+        for event in events[:most]:
+            yield str(event.key), int(event.count), spent(event)
 
     def random(self, *shape: int) -> Tensor:
         return torch.randn(shape, generator=self.generator, device=self.device)
