@@ -326,7 +326,7 @@ def test_a_gpu_gets_models_of_the_precision(
         return precision
 
     monkeypatch.setattr("ttscli.gpu.tacotron2.Tacotron2", tacotron2)
-    monkeypatch.setattr("ttscli.torch_engine._Lane", lambda device: None)
+    monkeypatch.setattr("ttscli.torch_engine._Lane", lambda device, waits=True: None)
     monkeypatch.setattr(engines, "load_vocoder", vocoder)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     voice = find_voice(tiny_voice)
@@ -355,3 +355,15 @@ def test_a_gpu_speaks(precision: str) -> None:
         alone = tts(text, seed=1)
         assert not speech.failed
         assert abs(speech.duration - alone.duration) < (0.1 if precision == "fp32" else 1)
+
+
+@pytest.mark.gpu
+def test_batches_that_overlap_on_a_gpu_do_not_mix() -> None:
+    """While one is vocoded the next is read, and the one before is on its way to the CPU."""
+    tts = Synthesizer.from_voice("small", device="cuda", precision="fp32")
+    texts = ["Hello there. How are you?", "Yes.", TEXT, "It is late, and I am tired."] * 4
+    alone = {text: tts(text, seed=1).samples for text in set(texts)}
+    for speech, text in zip(tts.map(texts, seed=1, batch_size=2), texts, strict=True):
+        assert speech.samples.shape == alone[text].shape
+        difference = np.linalg.norm(speech.samples - alone[text])
+        assert difference < 0.05 * np.linalg.norm(alone[text])

@@ -68,6 +68,18 @@ class _Mels:
     """False if it ran into the step limit."""
 
 
+@dataclass(frozen=True)
+class _Sounding:
+    """A batch whose audio is on its way to the CPU."""
+
+    readings: Sequence[Reading]
+    """Its sentences."""
+    read: _Mels
+    """What the audio is made of: as long as the device works on it, nothing else may lie there."""
+    sent: Sent
+    """The audio of each sentence, then the mels, then the attention."""
+
+
 class TorchEngine:
     """Torch models on a device, in batches.
 
@@ -84,7 +96,7 @@ class TorchEngine:
         self.models, self.device, self._exact = models, device, exact
         self._reading = _Lane(device)
         # Torch does not survive two threads on an Apple GPU.
-        self._vocoding = self._reading if device == "mps" else _Lane(device)
+        self._vocoding = self._reading if device == "mps" else _Lane(device, waits=False)
 
     def speak(self, readings: Iterable[Reading], batch_size: int = 1) -> Iterator[Spoken]:
         """The sentences as audio, in order, with a few batches begun ahead.
@@ -94,7 +106,7 @@ class TorchEngine:
         if batch_size < 1:
             raise UsageError(f"batch_size must be a number of at least 1, not {batch_size}")
         waiting, stopped = Waiting(readings), threading.Event()
-        begun: deque[tuple[Future[_Mels], Future[list[Spoken]]]] = deque()
+        begun: deque[tuple[Future[_Mels], Future[_Sounding]]] = deque()
 
         def check() -> None:
             if stopped.is_set():
@@ -104,9 +116,9 @@ class TorchEngine:
             while True:
                 if len(begun) < _AHEAD and (batch := waiting.take(batch_size)):
                     read = self._reading.submit(self._read, self.models, batch, check)
-                    begun.append((read, self._vocoding.submit(self._vocoded, batch, read, check)))
+                    begun.append((read, self._vocoding.submit(self._vocoded, batch, read)))
                 elif begun:
-                    yield from begun.popleft()[1].result()
+                    yield from self._spoken(begun.popleft()[1].result(), check)
                 else:
                     break
         finally:
@@ -145,31 +157,34 @@ class TorchEngine:
             (~output.hit_limit).tolist(),
         )
 
-    def _vocoded(
-        self, readings: Sequence[Reading], read: Future[_Mels], check: Callable[[], None]
-    ) -> list[Spoken]:
-        """A batch as audio, each sentence that overflowed computed again by itself."""
-        spoken = self._vocode(self.models, readings, read.result())
+    def _vocoded(self, readings: Sequence[Reading], read: Future[_Mels]) -> _Sounding:
+        return _vocoded(self.models, readings, read.result())
+
+    def _exactly(self, reading: Reading, check: Callable[[], None]) -> _Sounding:
+        """A sentence by itself in single precision."""
+        return _vocoded(self._spare, [reading], self._read(self._spare, [reading], check))
+
+    def _spoken(self, sounding: _Sounding, check: Callable[[], None]) -> list[Spoken]:
+        """A batch when it is here, each sentence that overflowed computed again."""
+        spoken = self._arrived(sounding)
         if self._exact is None:
             return spoken
         for place, one in enumerate(spoken):
             if not (np.isfinite(one.samples).all() and np.isfinite(one.mel).all()):
-                alone = readings[place : place + 1]
-                mels = self._read(self._spare, alone, check)
-                [again] = self._vocode(self._spare, alone, mels)
-                spoken[place] = replace(again, overflowed=True)
+                again = self._vocoding.submit(self._exactly, sounding.readings[place], check)
+                [exact] = self._arrived(again.result())
+                spoken[place] = replace(exact, overflowed=True)
         return spoken
 
-    def _vocode(self, models: Models, readings: Sequence[Reading], read: _Mels) -> list[Spoken]:
-        audio = models.vocoder(read.mels, [_noise(reading.seed) for reading in readings])
-        tensors = [tensor.float() for tensor in (*audio, *read.mels, *read.alignments)]
-        arrays: list[NDArray[np.float32]] = [tensor.numpy() for tensor in Sent(tensors).wait()]
-        count = len(readings)
+    def _arrived(self, sounding: _Sounding) -> list[Spoken]:
+        with device_errors(self.device):
+            arrays: list[NDArray[np.float32]] = [t.numpy() for t in sounding.sent.wait()]
+        count = len(sounding.readings)
         return [
             Spoken(faded_out(samples), finished, mel, alignment)
             for samples, finished, mel, alignment in zip(
                 arrays[:count],
-                read.finished,
+                sounding.read.finished,
                 arrays[count : 2 * count],
                 arrays[2 * count :],
                 strict=True,
@@ -187,14 +202,23 @@ class TorchEngine:
         return Generator(device).manual_seed(_words(seed)[0])
 
 
+def _vocoded(models: Models, readings: Sequence[Reading], read: _Mels) -> _Sounding:
+    audio = models.vocoder(read.mels, [_noise(reading.seed) for reading in readings])
+    tensors = [tensor.float() for tensor in (*audio, *read.mels, *read.alignments)]
+    return _Sounding(readings, read, Sent(tensors))
+
+
 class _Lane:
     """A thread that works on a device, with a stream of its own, in the order of what it is given.
 
-    What it has done is done on the device as well: other streams may use it.
+    Args:
+        device: where.
+        waits: whether what it has done is done on the device as well, so that others may use it;
+            else the thread prepares what comes next meanwhile.
     """
 
-    def __init__(self, device: str) -> None:
-        self._device = device
+    def __init__(self, device: str, waits: bool = True) -> None:
+        self._device, self._waits = device, waits
         self._stream: torch.cuda.Stream | None = None
         if device.startswith("cuda"):
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch's own
@@ -211,7 +235,7 @@ class _Lane:
             try:
                 return function(*arguments)
             finally:
-                if self._stream is not None:
+                if self._stream is not None and self._waits:
                     self._stream.synchronize()
 
 
