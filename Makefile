@@ -54,7 +54,7 @@ bench-book: .venv/say  ## speak a book of 100,000 words made of LINES, a file wi
 	$(BIN)/python benchmarks/book.py $(LINES) $(WORDCOUNT:%=--words %)
 
 bench-attention: .venv/train  ## count what fails the attention check, what retries mend, what it misses
-	$(BIN)/python benchmarks/attention.py $(if $(LINES),$(LINES)) $(if $(JSON),--json >$(JSON)/attention.json)
+	$(BIN)/python benchmarks/attention.py $(LINES) $(if $(JSON),--json >$(JSON)/attention.json)
 
 bench-precision: .venv/train  ## measure what half precision does to the mel, and to a listener
 	$(BIN)/python benchmarks/precision.py
@@ -69,7 +69,7 @@ ray: .venv/ray  ## run the tests of the Ray engine, on a cluster of several node
 	$(BIN)/python -m pytest -o addopts= -q -m ray
 
 quality: .venv/train  ## measure the built-in voice on sentences it has not seen
-	$(BIN)/python -m ttscli.training quality $(if $(HELDOUT),$(HELDOUT)) --work $(WORK)
+	$(BIN)/python -m ttscli.training quality $(HELDOUT) --work $(WORK)
 
 voice: .venv/train  ## make a voice of TEXTS, a file with a sentence a line, or of RECORDINGS, a folder
 	$(BIN)/python -m ttscli.training voice "$(or $(RECORDINGS),$(TEXTS))" $(if $(RECORDINGS),,$(WORDS:%=--words %)) $(START:%=--start %) $(OUT:%=--out %) --work $(WORK)

@@ -7,14 +7,14 @@ import threading
 
 import pytest
 
-from ttscli.batch.stops import stops_held
+from ttscli.audio import signals_deferred
 
 
 def test_what_is_begun_is_done_first() -> None:
     done: list[str] = []
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        with stops_held():
+        with signals_deferred():
             signal.raise_signal(signal.SIGINT)
             done.append("audio")
             done.append("record")
@@ -26,7 +26,7 @@ def test_what_is_begun_is_done_first() -> None:
 def test_what_is_ignored_stays_ignored() -> None:
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        with stops_held():
+        with signals_deferred():
             signal.raise_signal(signal.SIGTERM)
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
     finally:
@@ -37,7 +37,7 @@ def test_other_threads_hold_nothing() -> None:
     done: list[str] = []
 
     def work() -> None:
-        with stops_held():
+        with signals_deferred():
             done.append("record")
 
     thread = threading.Thread(target=work)

@@ -551,6 +551,16 @@ def test_closed_pipe_ends_quietly(tiny_voice: Path, tmp_path: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.parametrize("arguments", [["-h"], ["--version"], ["batch", "-h"]])
+def test_closed_pipe_ends_help_quietly(arguments: list[str], tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = start(arguments, tmp_path / "here", stdout=writing)
+    os.close(writing)
+    assert process.communicate(timeout=60)[1] == b""
+    assert process.returncode == 141
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_help_into_a_full_disk(tmp_path: Path) -> None:
     with Path("/dev/full").open("wb") as full:

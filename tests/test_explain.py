@@ -75,6 +75,11 @@ def test_how_the_voice_says_it(run: Run) -> None:
     assert json.loads(line)["phones"] == "{K L OW1 Z} {DH AH0} {D AO1 R}."
 
 
+def test_another_tacotron2_has_no_lexicon(run: Run) -> None:
+    way = ("synth", "-v", "small", "--explain", "--verbose", "Close the door.")
+    assert "phones:" not in run(*way, "--tacotron2", "other.pt").out.decode()
+
+
 def test_options_count(run: Run) -> None:
     Path("mine.tsv").write_text("Café\tcoffee house\n")
     out = run("synth", "--explain", "--emoji", "--lexicon", "mine.tsv", "Café 😀").out.decode()

@@ -193,6 +193,14 @@ def test_a_seed_below_zero_is_refused(tiny_voice: Path) -> None:
             speak()
 
 
+def test_no_text_is_left_out_where_seeds_are_missing(tiny_voice: Path) -> None:
+    tts = Synthesizer.from_voice(tiny_voice, device="cpu")
+    speeches = tts.map(["Hi.", "Bye."], seed=[1])
+    assert next(speeches).text == "Hi."
+    with pytest.raises(ValueError, match="shorter"):
+        list(speeches)
+
+
 def test_paragraphs_pause_three_times_as_long(tiny_voice: Path) -> None:
     one, two = Synthesizer.from_voice(tiny_voice, pause=0.25)("One.\n\nTwo.").sentences
     assert two.start - one.samples == round(0.75 * 22050)

@@ -11,8 +11,13 @@ from hypothesis import strategies as st
 from ttscli.errors import InputError
 from ttscli.text.characters import sanitise
 from ttscli.text.frontend import Frontend
-from ttscli.text.sentences import MAX_LENGTH, split_sentences, split_text
+from ttscli.text.sentences import MAX_LENGTH, split_text
 from ttscli.text.spans import spoken
+
+
+def split_sentences(text: str, max_length: int = MAX_LENGTH) -> list[str]:
+    """The texts of the pieces of a text."""
+    return [piece.text for piece in split_text(text, max_length)]
 
 
 def squeezed(text: str) -> str:
@@ -146,6 +151,7 @@ def test_pauses_that_the_text_asks_for() -> None:
     assert [piece.whole for piece in split_text("Two [pause 1] three")] == [False, True]
     assert split_text("[pause 2] Hi. [pause 3]")[0].pause == 2
     assert split_text("[pause 2] Hi. [pause 3]")[0].after == 3
+    assert split_text("[Pause 500Ms] Hi.")[0].pause == split_text("[pause 0.5S] Hi.")[0].pause
     assert gaps("[pause soon] {AA1 P} pause 3]")[0][2] is None
     with pytest.raises(InputError, match=r"\[pause 601\]: a pause of 601 seconds is longer"):
         split_text("Hi [pause 601]")

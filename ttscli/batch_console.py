@@ -6,7 +6,15 @@ import time
 from collections import Counter
 from types import TracebackType
 
-from ttscli.console import JsonLines, Reporter, dropped_note, printable, progress_bar, put, say
+from ttscli.console import (
+    JsonLines,
+    Reporter,
+    dropped_note,
+    progress_bar,
+    put,
+    say,
+    say_beside,
+)
 from ttscli.counts import counted
 from ttscli.events import (
     BatchFinished,
@@ -143,10 +151,7 @@ class HumanBatch(Reporter):
             self._say(line)
 
     def _say(self, line: str) -> None:
-        if self._bar is not None:
-            self._bar.console.print(printable(line), markup=False, highlight=False)
-        else:
-            say(line)
+        say_beside(self._bar, line)
 
 
 def make_batch_reporter(quiet: bool, as_json: bool, verbose: bool) -> Reporter:

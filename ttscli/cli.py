@@ -95,7 +95,7 @@ def synth(
     """
     words = read_text(text, file)
     if explain:
-        show_explained(words, voice, lexicon, emoji, json, verbose)
+        show_explained(words, voice, tacotron2, lexicon, emoji, json, verbose)
         return
     keep_source(file, output, subtitles, plot)
     target = output or ("-" if raw else None if play else "speech.wav")
@@ -222,14 +222,21 @@ app.command(cls=FilesAfterFrom)(download)
 
 
 def show_explained(
-    text: str, voice: str, lexicon: str | None, emoji: bool, as_json: bool, verbose: bool
+    text: str,
+    voice: str,
+    tacotron2: str | None,
+    lexicon: str | None,
+    emoji: bool,
+    as_json: bool,
+    verbose: bool,
 ) -> None:
     """Print how a text is read."""
     from ttscli.explain import explain, in_lines
-    from ttscli.voices import find_voice
+    from ttscli.synthesizer import choose_voice
 
+    reader = choose_voice(voice, tacotron2=tacotron2)
     phones = as_json or verbose
-    for sentence in explain(text, find_voice(voice), lexicon, emoji=emoji, phones=phones):
+    for sentence in explain(text, reader, lexicon, emoji=emoji, phones=phones):
         if as_json:
             put(to_json("sentence_explained", sentence))
         else:
@@ -299,8 +306,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if code == 130:  # what Typer makes of KeyboardInterrupt
             raise Stopped(signal.SIGINT)
         return code
-    except SystemExit:
-        raise
+    except SystemExit:  # Typer's, where nobody reads the help
+        return ClosedPipeError.exit_code
     except BaseException as caught:
         interrupted = isinstance(caught, (KeyboardInterrupt, typer.Abort))
         error = Stopped(signal.SIGINT) if interrupted else caught

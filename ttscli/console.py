@@ -148,12 +148,8 @@ class Human(Reporter):
             self._progress.update(self._progress.task_ids[0], **fields)  # type: ignore[arg-type]  # columns' own fields
 
     def _detail(self, line: str) -> None:
-        if not self._verbose:
-            return
-        if self._progress is not None:
-            self._progress.console.print(printable(line), markup=False, highlight=False)
-        else:
-            say(line)
+        if self._verbose:
+            say_beside(self._progress, line)
 
 
 def make_reporter(quiet: bool, as_json: bool, verbose: bool, *, audio_on_stdout: bool) -> Reporter:
@@ -189,6 +185,14 @@ def say(line: str) -> None:
     if sys.stderr is not None:
         sys.stderr.write(printable(line) + "\n")
         sys.stderr.flush()
+
+
+def say_beside(bar: Progress | None, line: str) -> None:
+    """Write a line to standard error, above a progress bar that is shown there."""
+    if bar is None:
+        say(line)
+    else:
+        bar.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def printable(text: str) -> str:

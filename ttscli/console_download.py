@@ -7,7 +7,7 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ttscli.console import JsonLines, Reporter, printable, put, say
+from ttscli.console import JsonLines, Reporter, printable, put, say, say_beside
 from ttscli.events import (
     DownloadInterrupted,
     DownloadProgress,
@@ -104,11 +104,7 @@ class Downloads(Reporter):
             self._task = None
 
     def _line(self, line: str) -> None:
-        if self._progress is not None and self._task is not None:
-            console = self._progress.console
-            console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
-        else:
-            say(line)
+        say_beside(None if self._task is None else self._progress, line)
 
     def _verified(self, event: VoiceVerified) -> None:
         if not event.problems:

@@ -197,7 +197,7 @@ class Synthesizer:
         seeds = repeat(seed) if isinstance(seed, int) else iter(seed)
         lines = (
             (line, check_seed(own))
-            for text, own in zip(texts, seeds, strict=False)
+            for text, own in zip(texts, seeds, strict=not isinstance(seed, int))
             for line in self._lines(text)
         )
         pieces: list[Speech] = []

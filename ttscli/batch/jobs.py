@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
+from ttscli.audio import ENDINGS
 from ttscli.batch.names import Names, NameTemplate
 from ttscli.batch.readers import Reader, Row
 from ttscli.errors import InputError, InputErrors, TTSError, UsageError
@@ -19,8 +20,6 @@ MOST_CHARACTERS = 100_000
 """Of an utterance, which is about two hours of speech: it is held in memory."""
 MOST_ERRORS = 20
 """That are named before reading ends."""
-
-_AUDIO_ENDINGS = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +279,7 @@ class _JobMaker:
         if self._names is None:
             self._names = NameTemplate(self.template or self.reader.name_template(named))
         stem = PurePosixPath(id_.replace("\\", "/"))
-        short = stem.stem if stem.suffix.lower() in _AUDIO_ENDINGS else stem.name
+        short = stem.stem if stem.suffix.lower() in ENDINGS else stem.name
         path = self._names.name(self._index, id_, short)
         if named:
             self._ids.add(id_, line)

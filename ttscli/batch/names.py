@@ -6,10 +6,10 @@ import re
 import string
 import unicodedata
 
+from ttscli.audio import ENDINGS
 from ttscli.errors import UsageError
 
 _FIELDS = ("index", "id", "stem")
-_ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 _MOST_BYTES = 240  # file systems take 255; other programs append something
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]')
 _DEVICE = re.compile(
@@ -32,9 +32,9 @@ class NameTemplate:
             raise UsageError(
                 f"--name {template!r} is no pattern ({error})", todo=example
             ) from error
-        if not template.lower().endswith(_ENDINGS):
+        if not template.lower().endswith(ENDINGS):
             raise UsageError(
-                f"--name {template!r} has no known ending", todo=f"use {' '.join(_ENDINGS)}"
+                f"--name {template!r} has no known ending", todo=f"use {' '.join(ENDINGS)}"
             )
         if problem := _problem(name):
             todo = "-o names the folder" if "/" in template else example

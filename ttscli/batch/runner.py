@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from ttscli.audio import signals_deferred
 from ttscli.batch.folder import Shard, hold_folder, manifest_name, part_owner
 from ttscli.batch.jobs import Job, VoiceOptions, choose_shard, read_jobs
 from ttscli.batch.keys import Keys, file_digest
 from ttscli.batch.manifest import Entry, Manifest, Record
 from ttscli.batch.readers import choose_reader
 from ttscli.batch.speaking import Outcome
-from ttscli.batch.stops import stops_held
 from ttscli.errors import InputError, SpeechError, UsageError
 from ttscli.events import (
     BatchFinished,
@@ -82,8 +82,6 @@ class Failure:
 
     where: str
     """Its place in the input."""
-    id: str
-    """What the input calls it."""
     error: str
     """Why."""
     spoken: bool = False
@@ -190,7 +188,7 @@ class Batch:
         again = {job.index for job in left}
         done = [(j, manifest.entries[j.path]) for j in self.jobs if j.index not in again]
         return {
-            job.index: Failure(f"{self._name}:{job.line}", job.id, entry.error, spoken=True)
+            job.index: Failure(f"{self._name}:{job.line}", entry.error, spoken=True)
             for job, entry in done
             if not entry.ok
         }
@@ -204,14 +202,14 @@ class Batch:
         spoken, duration = 0, 0.0
         with closing(engine.speak(left)) as outcomes:
             for outcome in outcomes:
-                with stops_held():  # audio without its record would be spoken again
+                with signals_deferred():  # audio without its record would be spoken again
                     record = self._place(outcome, manifest)
                 duration += record.duration_s or 0
                 if not outcome.error:
                     spoken += 1
                     continue
                 where, there = f"{self._name}:{outcome.job.line}", bool(outcome.audio)
-                failure = Failure(where, outcome.job.id, outcome.error, there)
+                failure = Failure(where, outcome.error, there)
                 failures[outcome.job.index] = failure
                 if self._request.fail_fast and not (self._request.keep_going and there):
                     raise SpeechError(outcome.error, where=where, todo="the same command goes on")

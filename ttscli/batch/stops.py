@@ -1,9 +1,8 @@
-"""Signals that ask the program to end: who is deaf to them, and when they have to wait."""
+"""Signals that ask the program to end, and processes that are deaf to them."""
 
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -28,26 +27,3 @@ def stops_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def stops_held() -> Iterator[None]:
-    """Have what is begun come to its end before a signal's handler may raise.
-
-    A mask would not do: a signal that another thread takes is handled in the main one all the same.
-    """
-    if threading.current_thread() is not threading.main_thread():  # handlers run in that alone
-        yield
-        return
-    held: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in stops()}
-    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
-    for number in handlers:
-        signal.signal(number, lambda number, _frame: held.append(number))
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        for taken in held:
-            signal.raise_signal(taken)

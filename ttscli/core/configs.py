@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import astuple, dataclass
 
 WINDOW = 3
@@ -9,6 +10,8 @@ WINDOW = 3
 TAIL = 24
 """Frames that such an attention may stay at the last symbol, 0.28 s, before a silent gate no longer
 counts. The built-in voice's gate fires after 4 in the median, after 10 in 95 % of sentences."""
+BIAS_FRAMES = 88
+"""Of a vocoder's silence that shows its bias: about a second, as NVIDIA's denoiser takes."""
 MEL_GAIN_LIMIT = 10.0
 """What a pass of the mel-gain filter may at most multiply or divide by."""
 
@@ -77,6 +80,10 @@ class Tacotron2Config:
     """Dropout on the attention LSTM's output, in training."""
     p_decoder_dropout: float = 0.1
     """Dropout on the decoder LSTM's output, in training."""
+
+    def step_limit(self, symbols: int) -> int:
+        """Decoder steps that a text of so many symbols may take: far more than speech needs."""
+        return math.ceil((120 + 12 * symbols) / self.n_frames_per_step)
 
 
 class FlowSizes:

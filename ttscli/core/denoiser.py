@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ttscli.core.configs import BIAS_FRAMES
 from ttscli.core.waveglow import WaveGlow
-
-BIAS_FRAMES = 88  # about a second, as NVIDIA's denoiser takes
 
 
 class Denoiser(nn.Module):

@@ -5,7 +5,6 @@ Tensor letters: B batch, T text symbols, F mel frames, M mel bins.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -52,7 +51,7 @@ class Tacotron2(nn.Module):
 
     def step_limit(self, symbols: int) -> int:
         """Decoder steps that a text of so many symbols may take: far more than speech needs."""
-        return math.ceil((120 + 12 * symbols) / self.config.n_frames_per_step)
+        return self.config.step_limit(symbols)
 
     def encode(self, sequences: Tensor, lengths: Tensor) -> Tensor:
         """Symbol ids (B, T) to the encoder's memory (B, T, E)."""
@@ -200,19 +199,3 @@ def _masks(
     while True:
         chunk = torch.stack([torch.bernoulli(half, generator=row) for row in rows], 1) * 2
         yield from chunk.to(like)
-
-
-def tacotron2_loss(output: Tacotron2Output, mels: Tensor, gates: Tensor, lengths: Tensor) -> Tensor:
-    """Each row's loss (B,): squared error of both mels, cross entropy of the gate (section 2.2).
-
-    Args:
-        output: of `Tacotron2.forward`.
-        mels: true log-mels (B, M, F).
-        gates: 1 from the last frame on, 0 before (B, F).
-        lengths: frames in each row (B,).
-    """
-    mask = length_mask(lengths, mels.shape[2]).to(mels)
-    before = (output.mel_before - mels).square().mean(1)
-    after = (output.mel - mels).square().mean(1)
-    gate = F.binary_cross_entropy_with_logits(output.gate, gates, reduction="none")
-    return ((before + after + gate) * mask).sum(1) / lengths

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from ttscli.core.configs import MEL_GAIN_LIMIT, MelConfig
+from ttscli.core.configs import BIAS_FRAMES, MEL_GAIN_LIMIT, MelConfig
 from ttscli.cpu.layers import Array
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 Spectrum: TypeAlias = NDArray[np.complex64]
 
 _BLOCK = 128  # frames that are transformed at once: they stay in a core's own cache
-_BIAS_FRAMES = 88  # about a second, as NVIDIA's denoiser takes
 _TINY = np.finfo(np.float32).tiny
 
 
@@ -250,8 +249,8 @@ class MelGain:
 
 def bias_spectrum(waveglow: WaveGlow, n_fft: int = 1024, hop_length: int = 256) -> Array:
     """The magnitudes (K,) of what the vocoder makes of an empty mel without noise."""
-    mel = np.zeros((waveglow.config.n_mel_channels, _BIAS_FRAMES), np.float32)
-    silence = [np.zeros(shape, np.float32) for shape in waveglow.noise_shapes(_BIAS_FRAMES)]
+    mel = np.zeros((waveglow.config.n_mel_channels, BIAS_FRAMES), np.float32)
+    silence = [np.zeros(shape, np.float32) for shape in waveglow.noise_shapes(BIAS_FRAMES)]
     audio = waveglow.infer(mel, sigma=0.0, noise=silence)
     magnitude: Array = np.abs(Stft(n_fft, hop_length, n_fft)(audio[: 2 * n_fft])[0])
     return magnitude

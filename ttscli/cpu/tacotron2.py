@@ -6,7 +6,6 @@ of a decoder step.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
@@ -61,7 +60,7 @@ class Tacotron2:
 
     def step_limit(self, symbols: int) -> int:
         """Decoder steps that a text of so many symbols may take: far more than speech needs."""
-        return math.ceil((120 + 12 * symbols) / self.config.n_frames_per_step)
+        return self.config.step_limit(symbols)
 
     def infer(
         self,

@@ -102,11 +102,6 @@ class _Block(NamedTuple):
     """What lies before them."""
 
 
-def split_sentences(text: str, max_length: int = MAX_LENGTH) -> list[str]:
-    """The texts of the pieces of a text, see `split_text`."""
-    return [piece.text for piece in split_text(text, max_length)]
-
-
 def split_text(text: str, max_length: int = MAX_LENGTH, read: Reader | None = None) -> list[Piece]:
     """Split text into sentences, and those that are too long at clauses, words, or anywhere.
 
@@ -175,7 +170,7 @@ def _parts(text: str) -> Iterator[tuple[str, float, str]]:
     """Cut at the pauses that the text asks for: what stands before one, its seconds, its marker."""
     done = 0
     for match in _PAUSE.finditer(text):
-        seconds = float(match[1] or 0.5) / (1000 if match[2] in ("ms", "MS") else 1)
+        seconds = float(match[1] or 0.5) / (1000 if (match[2] or "").lower() == "ms" else 1)
         if seconds > LONGEST_PAUSE:
             what = f"a pause of {seconds:g} seconds is longer than {LONGEST_PAUSE:g}"
             raise InputError(what, where=match[0], todo="several pauses in a row add up")

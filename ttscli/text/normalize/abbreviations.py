@@ -36,7 +36,8 @@ _ALWAYS = {
     "Calif": "California", "Mass": "Massachusetts", "Fla": "Florida", "Conn": "Connecticut",
     "Ill": "Illinois",
     "Tex": "Texas", "Penn": "Pennsylvania", "Va": "Virginia", "Ont": "Ontario", "Colo": "Colorado",
-    "Minn": "Minnesota",
+    "Minn": "Minnesota", "Ft": "fort", "Col": "colonel", "Gen": "general", "Co": "company",
+    "Ct": "court", "Sq": "square", "Ln": "lane", "Pl": "place",
 }  # fmt: skip
 _BEFORE_NUMBERS = {
     "No": "number", "no": "number", "Nos": "numbers", "nos": "numbers", "Nr": "number",
@@ -67,14 +68,14 @@ _WITHOUT_STOP = {
     "s/he": "she or he", "either/or": "either or", "her/his": "her or his", "he/him": "he, him",
     "she/her": "she, her", "they/them": "they, them",
     "yes/no": "yes or no", "pro/con": "pro and con", "w/out": "without",
-    "24/7": "twenty-four seven", "No.1": "number one", "o'clock": "o'clock",
 }  # fmt: skip
 _FOUNDED = re.compile(r"\s(?:in |c(?:irca|a?\.) |[A-Z][a-z]+\.? )?[12][0-9]{3}(?![0-9])")
+_VERSE = re.compile(r"\s[0-9]{1,2}:[0-9]+(?![0-9]|\s?[ap]\.?m)")
 _BEFORE_MESSAGES = {
     "re": "regarding", "fw": "forwarded", "fwd": "forwarded", "attn": "attention",
 }  # fmt: skip
 _SHORT_WORDS = {"thx": "thanks", "pls": "please"}
-_AMBIGUOUS = frozenset(["Dr", "St", "Ft", "Col", "Gen", "Co", "Ct", "Sq", "Ln", "Pl"])
+_AMBIGUOUS = {"Dr": ("drive", "doctor"), "St": ("street", "saint")}
 
 
 _NUMBER_SIGNS = frozenset("No no Nos nos Nr nr".split())
@@ -94,21 +95,13 @@ def _capitalised(word: str) -> bool:
 
 def _ambiguous(match: re.Match[str]) -> str | None:
     short = match[1]
-    if short == "Gen" and re.match(r"\s[0-9]{1,2}:[0-9]+(?![0-9]|\s?[ap]\.?m)", rest(match)):
-        return "Genesis"
     before, after = word_before(match), word_after(match)
     is_name = _capitalised(after) and not _comma(match)
     street = _capitalised(before) and before.rstrip(".") not in _ALWAYS and not is_name
     street = street or bool(re.match(r"[0-9]+(st|nd|rd|th)$", before))
-    table = {
-        "Dr": ("drive", "doctor"), "St": ("street", "saint"), "Ft": ("fort", "fort"),
-        "Col": ("colonel", "colonel"), "Gen": ("general", "general"), "Co": ("company", "company"),
-        "Ct": ("court", "court"), "Sq": ("square", "square"), "Ln": ("lane", "lane"),
-        "Pl": ("place", "place"),
-    }  # fmt: skip
-    if short in ("St", "Dr") and _capitalised(before) and is_name and _numbered(match):
+    if _capitalised(before) and is_name and _numbered(match):
         street = True
-    return table[short][0 if street else 1]
+    return _AMBIGUOUS[short][0 if street else 1]
 
 
 def _numbered(match: re.Match[str]) -> bool:
@@ -129,11 +122,18 @@ def _always(match: re.Match[str]) -> str | None:
         return _BEFORE_NUMBERS[short]
     if short in ("max", "min", "est", "resp") and not word_before(match):
         return _ALWAYS[short] if _before_number(match) else None
-    if short == "est" and not _FOUNDED.match(rest(match)):
-        return "estimated"
+    if other := _otherwise(match):
+        return other
     if short in ("Mass", "Ill", "Va", "Tex", "Conn", "Penn", "Est", "Rep", "Pres"):
         return _ALWAYS[short] if word_before(match) or _capitalised(word_after(match)) else None
     return _ALWAYS.get(short)
+
+
+def _otherwise(match: re.Match[str]) -> str | None:
+    """What an abbreviation means here, if that is not what it always means."""
+    if match[1] == "est":
+        return None if _FOUNDED.match(rest(match)) else "estimated"
+    return "Genesis" if match[1] == "Gen" and _VERSE.match(rest(match)) else None
 
 
 def _before_number(match: re.Match[str]) -> bool:

@@ -6,7 +6,7 @@ import re
 
 from ttscli.text.normalize import words
 from ttscli.text.normalize.letters import spelled
-from ttscli.text.normalize.rules import Rule
+from ttscli.text.normalize.rules import Rule, glued
 
 _SIGNS = {
     ".": "dot", "/": "slash", "-": "dash", "_": "underscore", ":": "colon", "?": "question mark",
@@ -14,13 +14,8 @@ _SIGNS = {
     "\\": "backslash", "!": "exclamation mark", ",": "comma", ";": "semicolon", "*": "star",
     "$": "dollar",
 }  # fmt: skip
-_SPELLED = frozenset(
-    "www uk us io ai tv de fr eu ca au nz jp cn ru ch nl br html htm php pdf png jpg gif"
-    " csv tsv xml"
-    " svg mp mp3 wav js ts py md sh css sql http https api usb bbc cnn npr ibm nbc cbs"
-    " faq rss url id"
-    " tsx jsx rs cpp txt exe dll gz ftp ssh nyc edu ogg".split()
-)
+_SPELLED = frozenset("ai api au ca de eu faq ibm id io nyc ogg py ru uk url us usb wav".split())
+"""Words of addresses with vowels that are said letter by letter all the same."""
 _SAID = {
     "txt": "text",
     "exe": "E X E",
@@ -91,13 +86,13 @@ def _hashtag(match: re.Match[str]) -> str:
 
 
 def _handle(match: re.Match[str]) -> str | None:
-    if match.string[max(0, match.start() - 1) : match.start()].isalnum():
+    if glued(match):
         return None
     return "at " + _said(match[1])
 
 
 def _path(match: re.Match[str]) -> str | None:
-    if match.string[max(0, match.start() - 1) : match.start()].isalnum():
+    if glued(match):
         return None
     return _said(match[0].rstrip("/"))
 
@@ -135,8 +130,6 @@ SIGN_RULES = (
     Rule("hashtag", r"#([^\W\d_]\w{0,100})", _hashtag),
     Rule("name", r"@([A-Za-z][\w]{0,60})", _handle),
     Rule("path", r"~?/[\w.-]{1,60}(?:/[\w.-]{1,60}){1,12}/?(?<!\.)", _path),
-    Rule(
-        "web address", rf"\.(?P<address>)(?:{_TOPS})(?![A-Za-z0-9])", lambda match: _said(match[0])
-    ),
+    Rule("web address", rf"\.(?:{_TOPS})(?![A-Za-z0-9])", lambda match: _said(match[0])),
 )
 FIGURE_RULES = WORD_RULES[1:2] + WORD_RULES[3:5]

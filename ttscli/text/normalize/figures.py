@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ttscli.text.normalize import words
-from ttscli.text.normalize.rules import Rule, rest, word_after, word_before
+from ttscli.text.normalize.rules import Rule, glued, rest, word_after, word_before
 from ttscli.text.normalize.words import NUMBER, SUPERSCRIPTS
 
 _YEAR_BEFORE = frozenset(
@@ -25,8 +25,7 @@ _DIGIT_NAMES = frozenset("call dial dialed dialled phone code pin zip extension 
 _SPOKEN_PAIRS = {
     "24/7": "twenty-four seven", "9/11": "nine eleven", "50/50": "fifty-fifty",
     "20/20": "twenty twenty",
-    "7/7": "seven seven", "911": "nine one one", "1-1": "one to one", "50-50": "fifty-fifty",
-    "20-20": "twenty twenty", "1-on-1": "one on one",
+    "7/7": "seven seven", "1-1": "one to one", "50-50": "fifty-fifty", "20-20": "twenty twenty",
 }  # fmt: skip
 _OPERATOR = re.compile(r"[-+−*/^=<>]\s?(?:[0-9(]|[a-z](?![a-z]))")
 _SIGN_NAMES = {
@@ -61,7 +60,7 @@ def _number(match: re.Match[str]) -> str:
 
 
 def _signed(match: re.Match[str]) -> str | None:
-    if match.string[max(0, match.start() - 1) : match.start()].isalnum():
+    if glued(match):
         return None
     return f"{_SIGN_NAMES[match[1]]} {words.number(match[2])}"
 
@@ -69,13 +68,13 @@ def _signed(match: re.Match[str]) -> str | None:
 def _sign_of_fraction(match: re.Match[str]) -> str | None:
     if match[0][-1].isspace() and not match.start():
         return None  # the dash of a list
-    if match.string[max(0, match.start() - 1) : match.start()].isalnum():
+    if glued(match):
         return None
     return _SIGN_NAMES[match[1]]
 
 
 def _point(match: re.Match[str]) -> str | None:
-    if match.string[max(0, match.start() - 1) : match.start()].isalnum():
+    if glued(match):
         return None
     return f"point {words.one_by_one(match[1])}"
 
@@ -109,6 +108,10 @@ def _fraction_sign(match: re.Match[str]) -> str:
     top, bottom = words.FRACTION_SIGNS[match[2]].split("/")
     part = words.fraction(top, bottom) if top != "0" else "zero thirds"
     return words.mixed(match[1], top, bottom) if match[1] else part
+
+
+def _against(match: re.Match[str]) -> str:
+    return f"{words.cardinal(match[1])} on {words.cardinal(match[2])}"
 
 
 def _years(match: re.Match[str]) -> str | None:
@@ -170,14 +173,9 @@ def _short_decade(match: re.Match[str]) -> str:
 
 
 def _short_year(match: re.Match[str]) -> str | None:
-    if match.string[max(0, match.start() - 1) : match.start()].isalnum():
+    if glued(match):
         return None
     return words.short_year(match[1])
-
-
-def _scientific(match: re.Match[str]) -> str:
-    exponent = match[2].translate(SUPERSCRIPTS).lstrip("+")
-    return f"{words.number(match[1])} times ten {words.power(exponent)}"
 
 
 def _times_ten(match: re.Match[str]) -> str:
@@ -239,8 +237,9 @@ def _long(match: re.Match[str]) -> str:
 
 FIRST_RULES = (
     Rule("years", r"([0-9]{4})\s?[-–]\s?([0-9]{2}|[0-9]{4})(?![-–0-9.,]?[0-9])(?!s)", _years),
+    Rule("against", r"([0-9]{1,2})-on-([0-9]{1,2})(?![A-Za-z0-9])", _against),
     Rule("era", r"([0-9]{1,5})\s?(BCE?|CE|AD|B\.C\.(?:E\.)?|A\.D\.)(?![A-Za-z])", _era),
-    Rule("scientific", rf"({NUMBER})[eE]([-+]?[0-9]{{1,4}})(?![A-Za-z0-9])", _scientific),
+    Rule("scientific", rf"({NUMBER})[eE]([-+]?[0-9]{{1,4}})(?![A-Za-z0-9])", _times_ten),
     Rule(
         "power",
         rf"({NUMBER})(\^-?[0-9]{{1,4}}|\^[a-z]|[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{{1,4}}|ⁿ)(?![0-9])",

@@ -26,10 +26,6 @@ _COUNTED = frozenset(
     " symphony opus lesson unit theorem fantasy quest chapters parts books acts iteration group"
     " category division".split()
 )
-_NO_NUMERALS = frozenset(
-    "MIX DIM CIVIL MILD VIVID LIVID MID LID DID CD DC MD MC MI CV DI CID CCD MM CC LI DVI XL"
-    " XXL MMC DIV LCD IM ID IL".split()
-)
 _BEHIND_NUMERALS = frozenset("of and or to through is".split())
 _SHORT = frozenset("vol vols ch pt bk".split())
 _COUNTED_SMALL = frozenset("scene page pages part section chapter".split())
@@ -80,8 +76,6 @@ def _numeral(match: re.Match[str]) -> str | None:
 
 def _by_itself(numeral: str, number: str) -> str | None:
     """How a numeral with nothing around it to explain it is read, if it is one."""
-    if numeral in _NO_NUMERALS:
-        return None
     if numeral.startswith("M") and len(numeral) > 3:
         return words.year(number)
     return words.cardinal(number) if set(numeral) <= set("IVX") else None

@@ -54,6 +54,11 @@ def rest(match: re.Match[str]) -> str:
     return match.string[match.end() : match.end() + _NEAR]
 
 
+def glued(match: re.Match[str]) -> bool:
+    """Whether a letter or a figure touches the start of a match."""
+    return match.string[max(0, match.start() - 1) : match.start()].isalnum()
+
+
 def ends_text(match: re.Match[str]) -> bool:
     """Whether nothing but quotation marks and brackets follows."""
     return not rest(match).strip(" \t\n\"'”’»)]}*_")

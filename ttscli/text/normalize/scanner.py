@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from ttscli.text.characters import transliterate
 from ttscli.text.normalize.rules import INITIALISMS, Rule, ends_text
-from ttscli.text.spans import DROPPED, SILENT, Span, Spans
+from ttscli.text.spans import DROPPED, SILENT, Span, Spans, filled
 
 _MASK = "\ufffc"
 _WRITTEN_SIGNS = frozenset("-!'(),.:;?")
@@ -53,16 +53,7 @@ class Normaliser:
             text: any text.
             settled: spans of it that are not looked at any more, in order.
         """
-        spans = Spans()
-        done = 0
-        for span in self._changed(text, settled):
-            if span.start > done:
-                spans.add(Span(done, span.start, _folded(text[done : span.start])))
-            spans.add(span)
-            done = span.end
-        if done < len(text):
-            spans.add(Span(done, len(text), _folded(text[done:])))
-        return spans
+        return filled(_folded(text), self._changed(text, settled))
 
     def _changed(self, text: str, settled: Sequence[Span]) -> Iterator[Span]:
         seen = _seen(text, settled)

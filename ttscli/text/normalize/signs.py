@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 from ttscli.text.characters import ascii_of, is_lost
-from ttscli.text.normalize.rules import Rule, ends_text, rest, word_after, word_before
+from ttscli.text.normalize.rules import Rule, ends_text, glued, rest, word_after, word_before
 from ttscli.text.normalize.words import SUPERSCRIPTS, cardinal, power
 from ttscli.text.spans import DROPPED, SILENT
 
@@ -31,7 +31,7 @@ _NAMES = {
     "€": "euros", "¥": "yen", "₹": "rupees",
     "₩": "won", "₽": "rubles", "₺": "lira", "₿": "bitcoin", "₪": "shekels", "₫": "dong",
     "₴": "hryvnia", "^": "caret", "\\": "backslash", "−": "minus",
-    "♯": "sharp", "♭": "flat", "²": "squared", "³": "cubed", "⁄": "slash",
+    "♯": "sharp", "♭": "flat", "²": "squared", "³": "cubed", "⁄": "slash", "∆": "delta",
     "∗": "times", "∙": "times", "⋅": "times",
 }  # fmt: skip
 _GREEK = {
@@ -41,7 +41,7 @@ _GREEK = {
     "σ": "sigma", "τ": "tau",
     "υ": "upsilon", "φ": "phi", "ϕ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega", "Γ": "gamma",
     "Δ": "delta", "Θ": "theta", "Λ": "lambda",
-    "Ξ": "xi", "Π": "pi", "Σ": "sigma", "Φ": "phi", "Ψ": "psi", "Ω": "omega", "∆": "delta",
+    "Ξ": "xi", "Π": "pi", "Σ": "sigma", "Φ": "phi", "Ψ": "psi", "Ω": "omega",
 }  # fmt: skip
 _OPERATORS = {
     "<": "is less than", ">": "is greater than", "<=": "is at most", ">=": "is at least",
@@ -138,7 +138,7 @@ def _between_letters(_match: re.Match[str]) -> str:
 
 
 def _superscript(match: re.Match[str]) -> str | None:
-    if not match.string[max(0, match.start() - 1) : match.start()].isalnum():
+    if not glued(match):
         return None
     exponent = match[1].translate(SUPERSCRIPTS)
     return power(exponent)
@@ -254,7 +254,6 @@ RULES = (
     Rule("slash", r"(?<=[A-Za-z])/(?=[A-Za-z])", _slash),
     Rule("sharp", r"(?<=[A-Z])#(?![A-Za-z0-9])", _sharp),
     Rule("underscore", r"(?<=[A-Za-z0-9])_+(?=[A-Za-z0-9])", _between_letters),
-    Rule("Greek letter", r"[α-ωϕΓΔΘΛΞΠΣΦΨΩµ∆](?![^\W\d_])", _greek),
     Rule("sign", r"[^\w\s]|[⁰-₿]", _name),
 )
 """Tried where a sign begins."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ttscli.text.normalize import words
-from ttscli.text.normalize.rules import Rule, rest, word_after, word_before
+from ttscli.text.normalize.rules import Rule, glued, rest, word_after, word_before
 from ttscli.text.normalize.words import FRACTION_SIGNS, NUMBER, SUPERSCRIPTS
 
 _REGULAR = """
@@ -48,33 +48,9 @@ _DEGREES = {
     "W": "west",
 }  # fmt: skip
 _SPACED_NEVER = frozenset(
-    [
-        "A",
-        "K",
-        "J",
-        "N",
-        "T",
-        "F",
-        "t",
-        "in",
-        "pt",
-        "day",
-        "year",
-        "month",
-        "hour",
-        "week",
-        "person",
-        "minute",
-        "second",
-        "night",
-        "mo",
-        "h",
-        "s",
-        "bar",
-        "ct",
-    ]
-) - {"h", "s", "t", "bar"}
-_ATTACHED_NEVER = frozenset(["s", "T", "F", "K", "h"]) - {"h"}
+    "A F J K N T ct day hour in minute mo month night person pt second week year".split()
+)
+_ATTACHED_NEVER = frozenset("FKTs")
 _OF_DECADES = frozenset("the his her their my your our its early mid late".split())
 _BEFORE_SECONDS = frozenset(
     "in after within for every per took takes take wait waits waited last lasts lasted about least"
@@ -197,10 +173,7 @@ def _quantity(match: re.Match[str]) -> str | None:
         ">": "more than ",
         "": "",
     }[match["sign"] or ""]
-    if (
-        match["sign"] in ("-", "−")
-        and match.string[max(0, match.start() - 1) : match.start()].isalnum()
-    ):
+    if match["sign"] in ("-", "−") and glued(match):
         return None
     spoken = _figure(low)
     if high:
@@ -213,7 +186,7 @@ def _degrees(match: re.Match[str]) -> str | None:
     sign = {"-": "minus ", "−": "minus ", "+": "plus ", "±": "plus or minus ", "": ""}[
         match["sign"] or ""
     ]
-    if sign and match.string[max(0, match.start() - 1) : match.start()].isalnum():
+    if sign and glued(match):
         return None
     low, high, scale = match["low"], match["high"], match["scale"] or ""
     if match["mark"] in "℃℉":
