@@ -290,7 +290,8 @@ def test_overflow_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("auto", "cpu", "fp32"),
         ("auto", "mps", "fp32"),
-        ("auto", "cuda:1", "fp32"),
+        ("auto", "cuda:1", "mixed"),
+        ("auto", "cuda:2", "fp32"),
         ("fp32", "cuda", "fp32"),
         ("fp16", "cuda", "fp16"),
         ("bf16", "cuda:1", "bf16"),
@@ -302,7 +303,7 @@ def test_overflow_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_precisions(monkeypatch: pytest.MonkeyPatch, name: str, device: str, expected: str) -> None:
-    ages = {"cuda:0": (7, 5), "cuda:1": (9, 0)}
+    ages = {"cuda:0": (7, 5), "cuda:1": (9, 0), "cuda:2": (6, 1)}
     monkeypatch.setattr(torch.cuda, "get_device_capability", ages.get)
     if " " not in expected:
         assert choose_precision(name, device) == expected
@@ -334,6 +335,10 @@ def test_a_gpu_gets_models_of_the_precision(
     assert isinstance(engine, TorchEngine)
     assert made == [("cuda:1", "fp16"), ("waveglow", "fp16")]
     assert engine._spare == Models("fp32", "fp32")  # type: ignore[arg-type]  # names stand for them
+    mixed = engines.load_engine(voice, "waveglow", "cuda", precision="mixed")
+    assert isinstance(mixed, TorchEngine)
+    assert mixed.models == Models("fp32", "fp16")  # type: ignore[arg-type]
+    assert mixed._spare == Models("fp32", "fp32")  # type: ignore[arg-type]
     exact = engines.load_engine(voice, "waveglow", "cuda")
     assert isinstance(exact, TorchEngine) and exact._exact is None
     assert not torch.backends.cudnn.allow_tf32
@@ -347,14 +352,14 @@ def test_tensors_are_sent_as_they_are() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16", "auto"])
 def test_a_gpu_speaks(precision: str) -> None:
     tts = Synthesizer.from_voice("small", device="cuda", precision=precision)
     texts = [TEXT, "Hello there. How are you?", "Yes."] * 3
     for speech, text in zip(tts.map(texts, seed=1, batch_size=4), texts, strict=True):
         alone = tts(text, seed=1)
         assert not speech.failed
-        assert abs(speech.duration - alone.duration) < (0.1 if precision == "fp32" else 1)
+        assert abs(speech.duration - alone.duration) < (0.1 if precision in ("fp32", "auto") else 1)
 
 
 @pytest.mark.gpu

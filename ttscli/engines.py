@@ -171,7 +171,7 @@ def load_engine(
         vocoder: waveglow or griffin-lim.
         device: cpu, or one of torch's.
         threads: see `CpuEngine`.
-        precision: fp32, fp16 or bf16, see `devices.choose_precision`.
+        precision: fp32, fp16, bf16 or mixed, see `devices.choose_precision`.
     """
     if device == "cpu":
         return _load_cpu_engine(voice, vocoder, threads)
@@ -195,8 +195,9 @@ def _load_torch_engine(voice: Voice, vocoder: str, device: str, precision: str) 
 
     def models(precision: str) -> Models:
         with device_errors(device):
-            tacotron2 = Tacotron2(readable, device, precision) if on_cuda else readable.to(device)
-            return Models(tacotron2, load_vocoder(vocoder, voice, mels, device, precision))
+            reading, vocoding = ("fp32", "fp16") if precision == "mixed" else (precision,) * 2
+            tacotron2 = Tacotron2(readable, device, reading) if on_cuda else readable.to(device)
+            return Models(tacotron2, load_vocoder(vocoder, voice, mels, device, vocoding))
 
     exact = None if precision == "fp32" else partial(models, "fp32")
     return TorchEngine(models(precision), device, exact)

@@ -20,7 +20,7 @@ class VoiceLoaded(Event):
     device: str
     """Where it runs, as torch names it."""
     precision: str
-    """How exactly: fp32, fp16 or bf16."""
+    """How exactly: fp32, fp16, bf16, or mixed: Tacotron 2 in fp32, WaveGlow in fp16."""
     seconds: float
     """How long loading took."""
 

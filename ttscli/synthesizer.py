@@ -128,7 +128,8 @@ class Synthesizer:
         Args:
             name: a built-in or downloaded voice, or a folder with a `voice.json`.
             device: auto, cpu, cuda, cuda:N or mps.
-            precision: auto, fp32, or on an NVIDIA GPU fp16 or bf16.
+            precision: auto, fp32, or on an NVIDIA GPU fp16 or bf16, see
+                `devices.choose_precision`.
             tacotron2: a checkpoint instead of the voice's; the voice's lexicon, which belongs to
                 its own Tacotron 2, is then not used.
             waveglow: a checkpoint instead of the voice's.

@@ -43,7 +43,8 @@ def choose_engine(
     from ttscli.batch.local import LocalEngine
 
     chosen = choose_device(device)
-    choose_precision(precision, chosen)
+    if precision != "auto":  # which is never refused, and asks the GPU
+        choose_precision(precision, chosen)
     return LocalEngine(chosen, workers, size, tries, on_event=on_event)
 
 
