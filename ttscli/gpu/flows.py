@@ -26,7 +26,7 @@ from ttscli.core.configs import FlowSizes, WaveGlowConfig
 from ttscli.core.waveglow import WaveGlow as CoreWaveGlow
 from ttscli.errors import SlowerWarning
 from ttscli.gpu.graphs import Recorder
-from ttscli.gpu.trial import Random, compare
+from ttscli.gpu.trial import Random, compare, distance
 
 Tensors: TypeAlias = Mapping[str, Tensor]
 Gate: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -258,7 +258,8 @@ def try_flow(
         ours.copy_(way(x, given, mask))
 
     (work if recorder is None else recorder.record(work))()
-    compare(ours, RowFlow(flow, torch.float32)(x, mel, mask), dtype)
+    exact, plain = RowFlow(flow, torch.float32)(x, mel, mask), RowFlow(flow, dtype)(x, given, mask)
+    compare(ours, exact, dtype, distance(plain, exact))
 
 
 def choose_flow(

@@ -28,12 +28,23 @@ class Random:
         return torch.randn(shape, generator=self._generator).to(self._like)
 
 
-def compare(ours: Tensor, plain: Tensor, dtype: torch.dtype) -> None:
+def distance(ours: Tensor, plain: Tensor) -> float:
+    """Of results of the same numbers, as a share of their size."""
+    return float((ours.float() - plain.float()).norm() / plain.float().norm())
+
+
+def compare(ours: Tensor, plain: Tensor, dtype: torch.dtype, rounding: float = 0.0) -> None:
     """Compare results of the same numbers in a precision.
+
+    Args:
+        ours: of the quick way.
+        plain: of the plain one.
+        dtype: the precision of ours.
+        rounding: how far the plain way in this precision is from itself in a finer one.
 
     Raises:
         ArithmeticError: they differ by more than rounding explains, or are no numbers.
     """
-    difference = float((ours.float() - plain.float()).norm() / plain.float().norm())
-    if not difference <= _MOST[dtype]:  # nor if it is no number
+    difference = distance(ours, plain)
+    if not difference <= max(_MOST[dtype], 3 * rounding):  # nor if it is no number
         raise ArithmeticError(f"its results differ from plain torch's by {difference:.1%}")
