@@ -33,12 +33,20 @@ def test_every_part_gives_numbers() -> None:
     assert code == 0, told
     assert not [result for result in results if result["error"]]
     assert {result["part"] for result in results} == {
-        "chip", "equal", "decoder", "waveglow", "speech", "graphs", "kernels", "windows", "noise",
+        "chip", "equal", "decoder", "waveglow", "speech", "apart", "busiest", "graphs", "kernels",
+        "windows", "noise",
     }  # fmt: skip
     equal = [r for r in results if r["part"] == "equal" and r["wanted"]]
     assert len(equal) == 4
     for result in equal:
         assert result["values"]["ttscli"] <= float(result["wanted"].strip("≤ "))
+
+
+def test_one_precision() -> None:
+    code, results, told = run("--precision", "fp16", "--only", "decoder", "--only", "waveglow")
+    assert code == 0, told
+    assert {result["part"] for result in results} == {"decoder", "waveglow"}
+    assert {result["precision"] for result in results} == {"fp16"}
 
 
 def test_a_part_that_fails_leaves_the_others(
