@@ -92,6 +92,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "core",
         "download",
         "engines",
+        "files",
         "readings",
         "synthesizer",
         "text",

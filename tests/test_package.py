@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from ttscli.download.records import read_records, sha256_of
+from ttscli.download.records import read_records
+from ttscli.files import sha256_of
 
 ROOT = Path(__file__).resolve().parents[1]
 VOICE = ROOT / "checkpoints" / "small"

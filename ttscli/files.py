@@ -40,6 +40,17 @@ def is_stream(path: str) -> bool:
     return False
 
 
+def sha256_of(path: Path) -> str:
+    """Checksum of a file's content, hexadecimal."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:  # Python's own `file_digest` came with 3.11
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 @contextmanager
 def atomic_file(path: str, owner: str = "") -> Iterator[BinaryIO]:
     """A new file that takes its name, and another's place, only when the block ends well.

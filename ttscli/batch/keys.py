@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import fields
 from pathlib import Path
 
 from ttscli import __version__
 from ttscli.batch.jobs import Job, VoiceOptions
 from ttscli.errors import VoiceError
+from ttscli.files import sha256_of
 from ttscli.resampling import check_sample_rate
 from ttscli.tempo import check_speed
 from ttscli.voices import Voice
@@ -71,19 +71,10 @@ class Keys:
     def _file(self, path: Path) -> str:
         if path not in self._files:
             try:
-                with path.open("rb") as file:
-                    self._files[path] = file_digest(file.fileno())
+                self._files[path] = sha256_of(path)
             except OSError as error:
                 raise VoiceError(error.strerror or str(error), where=str(path)) from error
         return self._files[path]
-
-
-def file_digest(descriptor: int) -> str:
-    """SHA-256 of an open file from its start; Python's own `file_digest` came with 3.11."""
-    digest = hashlib.sha256()
-    while block := os.read(descriptor, 1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def _digest(data: bytes) -> str:

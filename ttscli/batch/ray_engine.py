@@ -1,7 +1,8 @@
 """The engine of a cluster: Ray actors that hold the voices.
 
-Of Ray only `init`, `remote`, `get`, `wait`, `kill` and `shutdown` are used. An actor gets work once
-it has answered: one that finds no room in the cluster waits, and nothing waits for it.
+Of Ray only `init`, `is_initialized`, `remote`, `get`, `wait`, `kill`, `shutdown` and its errors are
+used. An actor gets work once it has answered: one that finds no room in the cluster waits, and
+nothing waits for it.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 import time
 from collections.abc import Generator, Sequence
@@ -16,7 +15,7 @@ from typing import Protocol
 from ttscli.audio import signals_deferred
 from ttscli.batch.folder import Shard, hold_folder, manifest_name, part_owner
 from ttscli.batch.jobs import Job, VoiceOptions, choose_shard, read_jobs
-from ttscli.batch.keys import Keys, file_digest
+from ttscli.batch.keys import Keys
 from ttscli.batch.manifest import Entry, Manifest, Record
 from ttscli.batch.readers import choose_reader
 from ttscli.batch.speaking import Outcome
@@ -29,7 +28,7 @@ from ttscli.events import (
     UtteranceSpoken,
     ignore,
 )
-from ttscli.files import atomic_file, output_errors
+from ttscli.files import atomic_file, output_errors, sha256_of
 from ttscli.inputs import read_text
 
 _MOST_INPUT = 1 << 30  # bytes
@@ -285,11 +284,7 @@ def _subtitle_ending(name: str) -> str:
 def _intact(path: Path, entry: Entry) -> bool:
     """Whether a file is what was once written there; a WAV's length tells most that are not."""
     with suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        try:
-            size = os.fstat(descriptor).st_size
-            whole = path.suffix.lower() != ".wav" or size == _WAV_HEADER + 2 * (entry.samples or 0)
-            return whole and file_digest(descriptor) == entry.sha256
-        finally:
-            os.close(descriptor)
+        length = _WAV_HEADER + 2 * (entry.samples or 0)
+        if path.suffix.lower() != ".wav" or path.stat().st_size == length:
+            return sha256_of(path) == entry.sha256
     return False

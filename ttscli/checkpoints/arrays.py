@@ -70,7 +70,7 @@ def read_waveglow(
 def _ours(path: Path, kinds: tuple[str, ...]) -> Arrays[Any] | None:
     """The contents of a file of our own format; None if the file is of another."""
     with named(path):
-        if not own_format.has_metadata(path):
+        if not own_format.is_safetensors(path):
             return None
         metadata, tensors = own_format.read_arrays(path)
         if not own_format.is_ours(metadata):

@@ -143,7 +143,7 @@ def read_arrays(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
     return metadata, arrays
 
 
-def has_metadata(path: Path) -> bool:
+def is_safetensors(path: Path) -> bool:
     """Whether a file begins as a safetensors file does."""
     with path.open("rb") as file:
         return file.read(9)[8:] == b"{"

@@ -18,12 +18,11 @@ from ttscli.download.records import (
     KnownFiles,
     Record,
     read_records,
-    sha256_of,
     write_records,
 )
 from ttscli.errors import UsageError, VoiceError
 from ttscli.events import FileConverting, OnEvent, VoiceReady, ignore
-from ttscli.files import atomic_file, check_space, output_errors
+from ttscli.files import atomic_file, check_space, output_errors, sha256_of
 from ttscli.registry import ROLES, Offer, Source
 
 

@@ -10,9 +10,10 @@ from ttscli import registry, voices
 from ttscli.counts import counted
 from ttscli.download.install import find_here, is_whole
 from ttscli.download.originals import partial_file
-from ttscli.download.records import Record, read_records, sha256_of
+from ttscli.download.records import Record, read_records
 from ttscli.errors import VoiceError
 from ttscli.events import VoiceListed, VoiceVerified
+from ttscli.files import sha256_of
 from ttscli.registry import Offer
 from ttscli.voices import Voice
 

@@ -10,11 +10,11 @@ from urllib.parse import quote, urlsplit
 
 from ttscli.counts import counted
 from ttscli.download.fetch import Fetch, Patience, forget
-from ttscli.download.records import KnownFiles, sha256_of
+from ttscli.download.records import KnownFiles
 from ttscli.download.trouble import shown
 from ttscli.errors import UsageError, VoiceError
 from ttscli.events import DownloadInterrupted, FileChecked, OnEvent, ignore
-from ttscli.files import output_errors
+from ttscli.files import output_errors, sha256_of
 from ttscli.registry import Source
 
 PARTIAL = ".partial"

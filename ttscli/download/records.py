@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ from ttscli.files import atomic_file, output_errors
 
 ORIGIN = "origin.json"
 _KNOWN = "known_files.json"
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -36,15 +34,6 @@ class Record:
     """What that checksum was compared with, as in `events.FileChecked`."""
     kept: str = ""
     """That checkpoint's name in the voice's folder, if it was kept."""
-
-
-def sha256_of(path: Path) -> str:
-    """Checksum of a file's content, hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def read_records(folder: Path) -> list[Record]:

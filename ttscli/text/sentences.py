@@ -58,7 +58,7 @@ class Gap(Enum):
     CLAUSE = "clause"
     SENTENCE = "sentence"
     ITEM = "item"
-    """The pieces are headings, items of a list."""
+    """The pieces are items of a list."""
     PARAGRAPH = "paragraph"
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from ttscli.checkpoints import save_safetensors
 from ttscli.core.harmonic_waveglow import HarmonicWaveGlow
 from ttscli.core.tacotron2 import Tacotron2
-from ttscli.download.records import Record, sha256_of, write_records
+from ttscli.download.records import Record, write_records
+from ttscli.files import sha256_of
 
 
 @dataclass(frozen=True)
