@@ -540,6 +540,16 @@ def test_batches_halve_when_memory_runs_out() -> None:
     assert hopeless.batches == [2, 1, 1, 1]
 
 
+def test_memory_is_given_back_when_nothing_holds_what_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held: list[object] = []
+    monkeypatch.setattr("ttscli.batch.speaking.free_memory", lambda: held.append(sys.exc_info()[1]))
+    tight = batch_voices.FakeVoice(VoiceOptions(), most_together=5)
+    assert len(speak_in_batches(tight, 20, 16)) == 20
+    assert held == [None, None]
+
+
 def test_batch_size_from_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 

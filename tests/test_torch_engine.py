@@ -12,19 +12,23 @@ import numpy as np
 import pytest
 import torch
 from test_gpu_tacotron2 import overflowing
+from test_gpu_waveglow import make_core
 from test_synthesizer import TEXT, torch_engine
 from torch import Generator, Tensor
 
 from ttscli import Synthesizer, engines
 from ttscli.checkpoints import load_tacotron2, load_waveglow
 from ttscli.console import JsonLines, make_reporter
+from ttscli.core.configs import WaveGlowConfig
 from ttscli.core.tacotron2 import Tacotron2Output
-from ttscli.devices import choose_precision
+from ttscli.devices import choose_precision, device_errors
 from ttscli.engines import speak_by_length
 from ttscli.errors import InputError, TemporaryError, UsageError, VoiceError
 from ttscli.events import Event, SentenceOverflowed, VoiceLoaded
 from ttscli.gpu.tacotron2 import Tacotron2
 from ttscli.gpu.transfer import Sent
+from ttscli.gpu.vocoder import WaveGlowVocoder as WaveGlowOnGpu
+from ttscli.gpu.waveglow import WaveGlow as WaveGlowModelOnGpu
 from ttscli.readings import Reading, Spoken
 from ttscli.torch_engine import Models, TorchEngine
 from ttscli.vocoders import WaveGlowVocoder
@@ -154,6 +158,21 @@ def test_an_error_in_a_batch_costs_that_batch(tiny_voice: Path) -> None:
                 heard.append(spoken)
         assert numbers(heard) == [40, 41, 42, 43]
         assert numbers(list(engine.speak(readings(2)))) == [40, 41], "the engine goes on"
+
+
+@pytest.mark.parametrize(
+    ("said", "raised"),
+    [
+        ("CUDA error: out of memory", TemporaryError),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`", TemporaryError),
+        ("[enforce fail] DefaultCPUAllocator: can't allocate memory", MemoryError),
+        ("CUDA error: an illegal memory access was encountered", RuntimeError),
+    ],
+)
+def test_memory_that_ran_out_in_words(said: str, raised: type[Exception]) -> None:
+    with pytest.raises(raised) as caught, device_errors("cuda"):
+        raise RuntimeError(said)
+    assert type(caught.value) is raised
 
 
 def test_nobody_reads_on_when_a_stream_is_left() -> None:
@@ -322,9 +341,20 @@ def test_a_gpu_gets_models_of_the_precision(
         made.append((device, precision))
         return precision
 
-    def vocoder(name: str, voice: Any, mels: int, device: str, precision: str) -> str:
+    class Made(WaveGlowOnGpu):
+        """Stands for a WaveGlow of a precision."""
+
+        def __init__(self, precision: str) -> None:
+            self.precision = precision
+
+        def __eq__(self, other: object) -> bool:
+            return self.precision == getattr(other, "precision", other)
+
+        __hash__ = None  # type: ignore[assignment]
+
+    def vocoder(name: str, voice: Any, mels: int, device: str, precision: str) -> Any:
         made.append((name, precision))
-        return precision
+        return Made(precision) if name == "waveglow" else precision
 
     monkeypatch.setattr("ttscli.gpu.tacotron2.Tacotron2", tacotron2)
     monkeypatch.setattr("ttscli.torch_engine._Lane", lambda device, waits=True: None)
@@ -339,6 +369,8 @@ def test_a_gpu_gets_models_of_the_precision(
     assert isinstance(mixed, TorchEngine)
     assert mixed.models == Models("fp32", "fp16")  # type: ignore[arg-type]
     assert mixed._spare == Models("fp32", "fp32")  # type: ignore[arg-type]
+    single = engines.load_engine(voice, "griffin-lim", "cuda", precision="mixed")
+    assert isinstance(single, TorchEngine) and single._exact is None
     exact = engines.load_engine(voice, "waveglow", "cuda")
     assert isinstance(exact, TorchEngine) and exact._exact is None
     assert not torch.backends.cudnn.allow_tf32
@@ -365,10 +397,17 @@ def test_a_gpu_speaks(precision: str) -> None:
 @pytest.mark.gpu
 def test_batches_that_overlap_on_a_gpu_do_not_mix() -> None:
     """While one is vocoded the next is read, and the one before is on its way to the CPU."""
-    tts = Synthesizer.from_voice("small", device="cuda", precision="fp32")
-    texts = ["Hello there. How are you?", "Yes.", TEXT, "It is late, and I am tired."] * 4
-    alone = {text: tts(text, seed=1).samples for text in set(texts)}
-    for speech, text in zip(tts.map(texts, seed=1, batch_size=2), texts, strict=True):
-        assert speech.samples.shape == alone[text].shape
-        difference = np.linalg.norm(speech.samples - alone[text])
-        assert difference < 0.05 * np.linalg.norm(alone[text])
+    readable = load_tacotron2(find_voice("small").tacotron2)
+    core = make_core(WaveGlowConfig(n_channels=64, n_flows=4, n_early_every=2)).cuda()
+    vocoder = WaveGlowOnGpu(WaveGlowModelOnGpu(core, "fp16"), 0.7)
+    engine = TorchEngine(Models(Tacotron2(readable, "cuda"), vocoder), "cuda")
+    asked = [
+        Reading([40 + n % 20, 50, 60, 44] * (2 + n % 3), np.random.SeedSequence(n))
+        for n in range(24)
+    ]
+    alone = [next(engine.speak([reading])).samples for reading in asked]
+    for _ in range(3):  # lengths that come again are recorded
+        for spoken, samples in zip(engine.speak(asked, batch_size=3), alone, strict=True):
+            assert spoken.samples.shape == samples.shape
+            difference = np.linalg.norm(spoken.samples - samples)
+            assert difference < 0.05 * np.linalg.norm(samples)

@@ -13,6 +13,7 @@ from pathlib import Path
 from ttscli.errors import TemporaryError, UsageError
 
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
+_NO_MEMORY = re.compile("CUDA error: out of memory|ALLOC_FAILED")  # of libraries, and pinned
 RECORDING = threading.Lock()
 """Held while work for a GPU is recorded, which stopping the whole device would end."""
 
@@ -86,10 +87,10 @@ def device_errors(device: str) -> Iterator[None]:
 
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        what = f"there is not enough free memory on {device}"
-        raise TemporaryError(what, todo="wait for some, or use cpu") from error
     except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY.search(str(error)):
+            what = f"there is not enough free memory on {device}"
+            raise TemporaryError(what, todo="wait for some, or use cpu") from error
         if "can't allocate memory" in str(error):
             raise MemoryError from error
         raise

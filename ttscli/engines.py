@@ -184,6 +184,7 @@ def _load_torch_engine(voice: Voice, vocoder: str, device: str, precision: str) 
 
     from ttscli.checkpoints import load_tacotron2
     from ttscli.gpu.tacotron2 import Tacotron2
+    from ttscli.gpu.vocoder import WaveGlowVocoder
     from ttscli.torch_engine import Models, TorchEngine
 
     readable = load_tacotron2(voice.tacotron2)
@@ -199,8 +200,11 @@ def _load_torch_engine(voice: Voice, vocoder: str, device: str, precision: str) 
             tacotron2 = Tacotron2(readable, device, reading) if on_cuda else readable.to(device)
             return Models(tacotron2, load_vocoder(vocoder, voice, mels, device, vocoding))
 
-    exact = None if precision == "fp32" else partial(models, "fp32")
-    return TorchEngine(models(precision), device, exact)
+    made = models(precision)
+    half = precision in ("fp16", "bf16")
+    if precision == "mixed":  # Griffin-Lim and the built-in voice's vocoder know only fp32
+        half = isinstance(made.vocoder, WaveGlowVocoder)
+    return TorchEngine(made, device, partial(models, "fp32") if half else None)
 
 
 def _load_cpu_engine(voice: Voice, vocoder: str, threads: int) -> CpuEngine:

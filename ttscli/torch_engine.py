@@ -6,6 +6,7 @@ Tensor letters: T text symbols, F mel frames, M mel bins, S samples.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -162,6 +163,7 @@ class TorchEngine:
 
     def _exactly(self, reading: Reading, check: Callable[[], None]) -> _Sounding:
         """A sentence by itself in single precision."""
+        check()
         return _vocoded(self._spare, [reading], self._read(self._spare, [reading], check))
 
     def _spoken(self, sounding: _Sounding, check: Callable[[], None]) -> list[Spoken]:
@@ -178,6 +180,8 @@ class TorchEngine:
 
     def _arrived(self, sounding: _Sounding) -> list[Spoken]:
         with device_errors(self.device):
+            while not sounding.sent.arrived:  # a wait in torch would hold Ctrl-C back
+                time.sleep(0.0005)
             arrays: list[NDArray[np.float32]] = [t.numpy() for t in sounding.sent.wait()]
         count = len(sounding.readings)
         return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 import time
@@ -141,6 +142,7 @@ class Speaker:
         self._batch_size = self._batch_size or fitting_batch_size(self._device)
         while left:
             texts, seeds = [job.text for job in left], [job.seed for job in left]
+            too_large = False
             try:
                 with _Notes(voice) as notes:
                     for speech in voice.map(texts, seeds, self._batch_size):
@@ -148,6 +150,8 @@ class Speaker:
             except TemporaryError:
                 if self._batch_size == 1:
                     raise
+                too_large = True
+            if too_large:  # and the error, which holds what failed, is gone
                 self._batch_size //= 2
                 free_memory()
 
@@ -277,4 +281,5 @@ def free_memory() -> None:
         import torch
 
         with RECORDING:
+            gc.collect()  # an error in another thread and what it holds hold each other
             torch.cuda.empty_cache()

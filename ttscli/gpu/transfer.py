@@ -19,6 +19,11 @@ class Sent:
             arrival.record(torch.cuda.current_stream(device))
             self._arrivals.append(arrival)
 
+    @property
+    def arrived(self) -> bool:
+        """Whether all are there."""
+        return all(arrival.query() for arrival in self._arrivals)  # type: ignore[no-untyped-call]  # torch's own
+
     def wait(self) -> list[Tensor]:
         """The tensors, when all are there."""
         for arrival in self._arrivals:
