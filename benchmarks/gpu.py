@@ -36,6 +36,7 @@ from torch import Generator, Tensor
 from ttscli.core.denoiser import Denoiser as CoreDenoiser
 from ttscli.core.denoiser import bias_spectrum
 from ttscli.core.mel import MelSpectrogram
+from ttscli.core.tacotron2 import Tacotron2Output
 from ttscli.cpu.waveglow import WaveGlow as CpuWaveGlow
 from ttscli.errors import SlowerWarning
 from ttscli.gpu.denoiser import Denoiser
@@ -207,43 +208,44 @@ def waited(setting: Setting, work: Callable[[], object]) -> float:
 
 def apart(setting: Setting) -> Iterator[Result]:
     """Where the time of speech goes: what is waited for where each step is waited for."""
-    channels, frames = setting.sizes.channels[0], setting.sizes.frames
-    core, device = setting.waveglows(channels)[0], setting.device
-    model = Tacotron2(setting.tacotron2s()[0], device, "fp16")
+    core = setting.waveglows(setting.sizes.channels[0])[0]
+    model = Tacotron2(setting.tacotron2s()[0], setting.device, "fp16")
     vocoder, denoiser = WaveGlow(core, "fp16"), Denoiser(CoreDenoiser(bias_spectrum(core)))
     for batch in (setting.sizes.spoken[0], setting.sizes.spoken[-1]):
-        ids = torch.randint(1, 148, (batch, setting.sizes.symbols), device=device)
-        lengths = torch.full((batch,), setting.sizes.symbols, device=device)
-        made: dict[str, Any] = {}
-
-        def read(ids: Tensor = ids, lengths: Tensor = lengths) -> Any:
-            seeds = [Generator(device).manual_seed(i) for i in range(len(ids))]
-            return model.infer(ids, lengths, generator=seeds, max_steps=frames)
-
-        def draw(batch: int = batch) -> Any:
-            seeds = [Generator().manual_seed(i) for i in range(batch)]
-            return vocoder.draw([frames] * batch, seeds)
-
-        def vocode(made: dict[str, Any] = made) -> Any:
-            return vocoder.infer(list(made["Tacotron 2"].mel[:, :, :frames]), SIGMA, made["noise"])
-
-        def bring(made: dict[str, Any] = made) -> Any:
-            output = made["Tacotron 2"]
-            return Sent([*made["denoiser"], *output.mel, *output.alignments]).wait()
-
-        steps: dict[str, Callable[[], Any]] = {
-            "encoder": partial(model.remember, ids, lengths),
-            "Tacotron 2": read,
-            "noise": draw,
-            f"WaveGlow {channels}": vocode,
-            "denoiser": lambda made=made: denoiser(made[f"WaveGlow {channels}"], DENOISE),
-            "to the CPU": bring,
-        }
-        with torch.inference_mode():
-            for name, step in steps.items():
-                seconds = waited(setting, lambda n=name, s=step, m=made: m.update({n: s()}))
-                yield Result("apart", name, batch, "fp16", "ms", {"ttscli": 1000 * seconds})
+        for name, seconds in steps_apart(setting, batch, model, vocoder, denoiser):
+            yield Result("apart", name, batch, "fp16", "ms", {"ttscli": 1000 * seconds})
         setting.collect()
+
+
+@torch.inference_mode()
+def steps_apart(
+    setting: Setting, batch: int, model: Tacotron2, vocoder: WaveGlow, denoiser: Denoiser
+) -> Iterator[tuple[str, float]]:
+    """The steps from symbols to samples in memory, and the seconds of each."""
+    device, frames = setting.device, setting.sizes.frames
+    ids = torch.randint(1, 148, (batch, setting.sizes.symbols), device=device)
+    lengths = torch.full((batch,), setting.sizes.symbols, device=device)
+
+    def read() -> Tacotron2Output:
+        seeds = [Generator(device).manual_seed(i) for i in range(batch)]
+        return model.infer(ids, lengths, generator=seeds, max_steps=frames)
+
+    def draw() -> list[list[Tensor]]:
+        return vocoder.draw([frames] * batch, [Generator().manual_seed(i) for i in range(batch)])
+
+    output, noise = read(), draw()
+    mels = list(output.mel[:, :, :frames])
+    audio = vocoder.infer(mels, SIGMA, noise)
+    steps: dict[str, Callable[[], object]] = {
+        "encoder": lambda: model.remember(ids, lengths),
+        "Tacotron 2": read,
+        "noise": draw,
+        "WaveGlow": lambda: vocoder.infer(mels, SIGMA, noise),
+        "denoiser": lambda: denoiser(audio, DENOISE),
+        "to the CPU": lambda: Sent([*audio, *mels, *output.alignments]).wait(),
+    }
+    for name, step in steps.items():
+        yield name, waited(setting, step)
 
 
 def graphs(setting: Setting) -> Iterator[Result]:

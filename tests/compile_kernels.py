@@ -41,13 +41,13 @@ def main() -> None:
             "TAPS": 31, "D": 128, "AHEAD": 3, "D_BLOCK": 128, "INPUTS": 64, "ROW": 128,
             "BLOCK": kernels.BLOCK, "PRECISION": "tf32x3" if half == "fp32" else "tf32",
         }  # fmt: skip
-        ahead = kernels.AHEAD // (4 if half == "fp32" else 2)
+        early = kernels.EARLY // (4 if half == "fp32" else 2)
         made = {
             "cell": compiled(kernels._cell, f"{h} *fp32 *fp32 {h} i32 i32", {"BLOCK": 256}, 4),
             "lstm": compiled(
                 kernels._lstm,
                 f"{h} {h} *fp32 *fp32 {h} i32! i32 i32 i32 i32",
-                {"UNITS": kernels.UNITS, "AHEAD": ahead, "CHUNK": 256},
+                {"UNITS": kernels.UNITS, "EARLY": early, "CHUNK": 256},
                 8,
             ),
             "product": compiled(

@@ -405,7 +405,7 @@ class TestRecorder:
         assert gc.isenabled()
 
 
-KERNELS = ("ttscli.gpu.tiled_flow", "ttscli.gpu.waveglow_kernels")
+KERNELS = ("ttscli.gpu.tiled_flow", "ttscli.gpu.waveglow_kernels", "ttscli.gpu.chained_kernels")
 
 
 def forget_kernels() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -341,16 +342,11 @@ def test_a_gpu_gets_models_of_the_precision(
         made.append((device, precision))
         return precision
 
+    @dataclass
     class Made(WaveGlowOnGpu):
         """Stands for a WaveGlow of a precision."""
 
-        def __init__(self, precision: str) -> None:
-            self.precision = precision
-
-        def __eq__(self, other: object) -> bool:
-            return self.precision == getattr(other, "precision", other)
-
-        __hash__ = None  # type: ignore[assignment]
+        precision: str
 
     def vocoder(name: str, voice: Any, mels: int, device: str, precision: str) -> Any:
         made.append((name, precision))
@@ -364,11 +360,11 @@ def test_a_gpu_gets_models_of_the_precision(
     engine = engines.load_engine(voice, "waveglow", "cuda:1", precision="fp16")
     assert isinstance(engine, TorchEngine)
     assert made == [("cuda:1", "fp16"), ("waveglow", "fp16")]
-    assert engine._spare == Models("fp32", "fp32")  # type: ignore[arg-type]  # names stand for them
+    assert vars(engine._spare) == {"tacotron2": "fp32", "vocoder": Made("fp32")}
     mixed = engines.load_engine(voice, "waveglow", "cuda", precision="mixed")
     assert isinstance(mixed, TorchEngine)
-    assert mixed.models == Models("fp32", "fp16")  # type: ignore[arg-type]
-    assert mixed._spare == Models("fp32", "fp32")  # type: ignore[arg-type]
+    assert vars(mixed.models) == {"tacotron2": "fp32", "vocoder": Made("fp16")}
+    assert vars(mixed._spare) == {"tacotron2": "fp32", "vocoder": Made("fp32")}
     single = engines.load_engine(voice, "griffin-lim", "cuda", precision="mixed")
     assert isinstance(single, TorchEngine) and single._exact is None
     exact = engines.load_engine(voice, "waveglow", "cuda")

@@ -13,13 +13,7 @@ from ttscli import registry, voices
 from ttscli.download.fetch import Patience
 from ttscli.download.lock import hold
 from ttscli.download.originals import PARTIAL, Original, Originals, complaint, partial_file
-from ttscli.download.records import (
-    ORIGIN,
-    KnownFiles,
-    Record,
-    read_records,
-    write_records,
-)
+from ttscli.download.records import ORIGIN, KnownFiles, Record, read_records, write_records
 from ttscli.errors import UsageError, VoiceError
 from ttscli.events import FileConverting, OnEvent, VoiceReady, ignore
 from ttscli.files import atomic_file, check_space, output_errors, sha256_of

@@ -1,8 +1,7 @@
 """Triton kernels for what surrounds the products of a decoder step, see `parts.Parts`.
 
-Each program computes in float32, whatever it reads; tanh is 2 * sigmoid(2 * x) - 1. What a chained
-kernel reads before `gdc_wait` must not be written by the kernel before it; what the one before that
-has written is there.
+Each program computes in float32, whatever it reads; tanh is 2 * sigmoid(2 * x) - 1. What may
+be read before the kernel before has ended is read first: see `chained_kernels.await_previous`.
 """
 
 from __future__ import annotations
@@ -11,16 +10,15 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
-from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from ttscli.core.configs import WINDOW
-from ttscli.gpu.chained import chained
+from ttscli.gpu.chained_kernels import await_previous, chained
 from ttscli.gpu.parts import Attended, AttentionWeights, LSTMWeights
 
 _LEAST = 16  # rows and columns of a product in the tensor cores
 FEW, UNITS = 4, 8
 """Rows for which an LSTM is one kernel, and its units of a program: most GPUs run all at once."""
-AHEAD = 2048
+EARLY = 2048
 """Bytes of each row of its weights that are read before its input is there."""
 BLOCK = 16
 """Outputs of the prenet, or symbols that are compared, of a program."""
@@ -49,11 +47,11 @@ class FusedParts:
         rows, width = cell.shape
         if rows <= FEW:
             n = x.shape[1]
-            ahead = min(AHEAD // x.itemsize, _power(n + 1) // 2)
+            early = min(EARLY // x.itemsize, _power(n + 1) // 2)
             _lstm[(triton.cdiv(width, UNITS),)](
                 x, weights.weight, weights.bias, cell, hidden,
                 rows, n, width, x.stride(0), hidden.stride(0),
-                UNITS=UNITS, AHEAD=ahead, CHUNK=min(256, _power(n)), num_warps=8, **chained(x),
+                UNITS=UNITS, EARLY=early, CHUNK=min(256, _power(n)), num_warps=8, **chained(x),
             )  # fmt: skip
             return
         torch.mm(x, weights.weight.T, out=sums)
@@ -123,9 +121,7 @@ def _store_cell(i, f, g, o, state, hidden, inside):
 def _cell(
     sums, bias, cell, hidden, width, hidden_stride, BLOCK: tl.constexpr, CHAINED: tl.constexpr
 ):
-    if CHAINED:
-        gdc_wait()
-        gdc_launch_dependents()
+    await_previous(CHAINED)
     row = tl.program_id(0)
     unit = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = unit < width
@@ -141,24 +137,22 @@ def _cell(
 @triton.jit(do_not_specialize=["rows"])
 def _lstm(
     x, weight, bias, cell, hidden, rows, n, width, x_stride, hidden_stride,
-    UNITS: tl.constexpr, AHEAD: tl.constexpr, CHUNK: tl.constexpr, CHAINED: tl.constexpr,
+    UNITS: tl.constexpr, EARLY: tl.constexpr, CHUNK: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
     unit = tl.program_id(0) * UNITS + tl.arange(0, UNITS)
-    ahead, column = tl.arange(0, AHEAD), tl.arange(0, CHUNK)
+    early, column = tl.arange(0, EARLY), tl.arange(0, CHUNK)
     inside = unit < width
     gate = width * n  # from the weights of a gate to those of the next
-    at = weight + unit[:, None] * n + ahead[None, :]
+    at = weight + unit[:, None] * n + early[None, :]
     first_i = tl.load(at, inside[:, None], 0.0)
     first_f = tl.load(at + gate, inside[:, None], 0.0)
     first_g = tl.load(at + 2 * gate, inside[:, None], 0.0)
     first_o = tl.load(at + 3 * gate, inside[:, None], 0.0)
-    if CHAINED:
-        gdc_wait()
-        gdc_launch_dependents()
+    await_previous(CHAINED)
     for row in range(rows):  # but for the first they find the weights in their processor's cache
         i = tl.zeros([UNITS, CHUNK], tl.float32)
         f, g, o = i, i, i
-        for start in range(AHEAD, n, CHUNK):
+        for start in range(EARLY, n, CHUNK):
             place = start + column
             values = tl.load(x + row * x_stride + place, place < n, 0.0).to(tl.float32)[None, :]
             beyond = weight + unit[:, None] * n + place[None, :]
@@ -167,7 +161,7 @@ def _lstm(
             f += tl.load(beyond + gate, there, 0.0).to(tl.float32) * values
             g += tl.load(beyond + 2 * gate, there, 0.0).to(tl.float32) * values
             o += tl.load(beyond + 3 * gate, there, 0.0).to(tl.float32) * values
-        values = tl.load(x + row * x_stride + ahead).to(tl.float32)[None, :]
+        values = tl.load(x + row * x_stride + early).to(tl.float32)[None, :]
         of = bias + unit
         _store_cell(
             tl.sum(first_i * values, 1) + tl.sum(i, 1) + tl.load(of, inside),
@@ -199,9 +193,7 @@ def _product(
     weights = weight + output[:, None] * n
     there = inside[:, None] & (column < n)[None, :]
     first = tl.load(weights + column[None, :], there, 0.0)
-    if CHAINED:
-        gdc_wait()
-        gdc_launch_dependents()
+    await_previous(CHAINED)
     begin = tl.program_id(1) * ROWS
     for row in range(begin, tl.minimum(begin + ROWS, rows)):
         of_x, of_y = x + row * x_stride, y + row * y_stride
@@ -229,9 +221,7 @@ def _prenet(
     mask = masks + row * masks_stride
     first = tl.load(mask + unit, inside, 0.0).to(tl.float32)
     second = tl.load(mask + width + output, there, 0.0).to(tl.float32)
-    if CHAINED:
-        gdc_wait()
-        gdc_launch_dependents()
+    await_previous(CHAINED)
     x = tl.maximum(tl.load(sums + row * sums_stride + unit, inside, 0.0), 0.0) * first
     y = tl.maximum(tl.sum(tile.to(tl.float32) * x[None, :], 1), 0.0) * second
     tl.store(out + row * out_stride + output, y.to(out.dtype.element_ty), there)
@@ -266,9 +256,7 @@ def _energies(
     there = (t < end)[:, None] & (d < D)[None, :]
     key = tl.load(keys + (row * T + t)[:, None] * D + d[None, :], there, 0.0)
     known = tl.dot(windows, filters, input_precision=PRECISION) + key.to(tl.float32)
-    if CHAINED:
-        gdc_wait()
-        gdc_launch_dependents()
+    await_previous(CHAINED)
     asked = tl.load(query + row * D + d, d < D, 0.0)
     energy = tl.sum(_tanh(known + asked[None, :]) * scores[None, :], 1)
     energy = tl.where((t >= begin) & (t < end), energy, -float("inf"))
@@ -284,9 +272,7 @@ def _context(
     row = tl.program_id(0)
     whole = tl.arange(0, ROW)
     length = tl.load(lengths + row)
-    if CHAINED:
-        gdc_wait()
-        gdc_launch_dependents()
+    await_previous(CHAINED)
     energy = tl.load(energies + row * T + whole, whole < T, -float("inf"))
     most = tl.max(energy, 0)
     powers = tl.exp(energy - most)

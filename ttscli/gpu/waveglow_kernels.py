@@ -14,10 +14,9 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
-from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from ttscli.gpu.chained import chained
+from ttscli.gpu.chained_kernels import await_previous, chained
 
 INNER = 64
 """What products read at once of what they sum over."""
@@ -74,9 +73,7 @@ def _gated(
     QUICK: tl.constexpr, DESCRIBED: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
     """A dilated convolution, the conditioning, the bias and the gate of a tile."""
-    if CHAINED:
-        gdc_wait()
-        gdc_launch_dependents()
+    await_previous(CHAINED)
     column, group = tl.program_id(0) * BLOCK_N, tl.program_id(1)
     frame = tl.program_id(2) * BLOCK_F
     # Where the first tap reads, in rows before which `before` frames lie.
@@ -117,16 +114,13 @@ def _add_residual(
     DESCRIBED: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
     """Add a layer's residual to a tile of the hidden state, and its skip to the sum of skips."""
-    if CHAINED:
-        gdc_wait()
-        gdc_launch_dependents()
+    await_previous(CHAINED)
     column, group = tl.program_id(0) * BLOCK_N, tl.program_id(1)
     frame = tl.program_id(2) * BLOCK_F
     total = tl.zeros((BLOCK_F, BLOCK_N), tl.float32)
     skipped = tl.zeros((BLOCK_F, SKIP), tl.float32)
-    rows = tl.num_programs(1) * frames
+    row, rows = group * frames + frame, tl.num_programs(1) * frames
     for inner in range(0, CHANNELS, BLOCK_K):
-        row = group * frames + frame
         x = _block(acts, row, inner, rows, CHANNELS, BLOCK_F, BLOCK_K, DESCRIBED)
         w = _block(skip, inner, 0, CHANNELS, SKIP, BLOCK_K, SKIP, DESCRIBED)
         skipped = tl.dot(x, w, skipped)
@@ -141,7 +135,6 @@ def _add_residual(
         there = (group * apart + before + at)[:, None] * CHANNELS + columns[None, :]
         if FIRST:  # there is no hidden state yet
             for inner in range(0, WIDTH, BLOCK_K):
-                row = group * frames + frame
                 x = _block(first, row, inner, rows, WIDTH, BLOCK_F, BLOCK_K, DESCRIBED)
                 w = _block(start, inner, column, WIDTH, CHANNELS, BLOCK_K, BLOCK_N, DESCRIBED)
                 total = tl.dot(x, w, total)
@@ -253,7 +246,7 @@ def gated(
     dilation: int,
     taps: int,
     groups: int,
-    tiles: Tiles,
+    cut: Tiles,
 ) -> None:
     """Write the gated acts of a layer, conditioned on the mel.
 
@@ -266,10 +259,10 @@ def gated(
         dilation: rows between taps.
         taps: how many.
         groups: P.
-        tiles: how it is cut.
+        cut: how its products are cut.
     """
     width, channels, frames = source.shape[2], acts.shape[1], len(acts) // groups
-    blocks, described = tiles.gated, tiles.described
+    blocks, described = cut.gated, cut.described
     rows, columns = blocks.rows_for(frames), _fitting(2 * channels, blocks.columns)
     _gated[(2 * channels // columns, groups, triton.cdiv(frames, rows))](
         _read(source.flatten(0, 1), rows, INNER, described),
@@ -292,7 +285,7 @@ def add_residual(
     hidden: Tensor,
     before: int,
     skips: Tensor,
-    tiles: Tiles,
+    cut: Tiles,
 ) -> None:
     """Add acts times `residual` to `hidden`, times `skip` to `skips`.
 
@@ -307,10 +300,10 @@ def add_residual(
         hidden: (P + ..., F', C), changed.
         before: frames in it before those that are changed.
         skips: (P * F, N), float32, changed.
-        tiles: how it is cut.
+        cut: how its products are cut.
     """
     channels, frames = acts.shape[1], len(mask)
-    blocks, described = tiles.residual, tiles.described
+    blocks, described = cut.residual, cut.described
     rows, columns = blocks.rows_for(frames), _fitting(channels, blocks.columns)
     groups = len(acts) // frames
     read = _read(acts, rows, INNER, described)
